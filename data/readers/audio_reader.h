@@ -1,0 +1,42 @@
+// Audio decoding: any container and rate in, mono float at its own rate out.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rehearse {
+
+class ConfigNode;
+
+// Mono samples in [-1, 1].
+struct AudioClip {
+  std::vector<float> samples;
+  int sample_rate_hz = 0;
+};
+
+// Plug-in: REHEARSE_REGISTER(AudioReader, name, Class). read() may be called from several threads at once.
+class AudioReader {
+ public:
+  struct Context {};
+  virtual ~AudioReader() = default;
+  virtual bool accepts(const std::string& path) const = 0;
+  // The part [offset_s, offset_s + duration_s); duration_s <= 0 means to the end. Channels are averaged.
+  // Throws DataError for anything that is not readable audio: absent, empty, truncated header, NaN samples, 0 samples.
+  virtual AudioClip read(const std::string& path, double offset_s, double duration_s) const = 0;
+};
+
+// All registered readers, asked in name order; the last resort is libsndfile.
+class AudioReaders {
+ public:
+  AudioReaders();
+  // Decoded, averaged to mono and resampled (soxr, high quality) to sample_rate_hz.
+  std::vector<float> read(const std::string& path, double offset_s, double duration_s, int sample_rate_hz) const;
+
+ private:
+  std::vector<std::unique_ptr<AudioReader>> readers_;
+};
+
+std::vector<float> resample(const std::vector<float>& samples, int from_hz, int to_hz);
+
+}  // namespace rehearse

@@ -1,0 +1,58 @@
+// Which utterance is drawn next, from metadata and observed CERs alone (CURRICULUM.md of the design; data/README.md).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trainer/base/config.h"
+#include "trainer/base/state.h"
+
+namespace rehearse {
+
+// One drawn utterance. `bin` is the curriculum bin it was in when planned (0 elsewhere).
+struct Draw {
+  uint32_t utterance = 0;
+  uint32_t visit = 0;       // how often it had been planned before
+  uint16_t bin = 0;
+  bool is_probe = false;
+  bool is_learned = true;   // false: decoded with loss weight 0
+};
+
+// What training saw of one draw: CER = min(1, edits / length), see EditCounts::rate.
+struct Observation {
+  uint32_t position = 0;    // j of the draw in its planning window's step
+  Draw draw;
+  double cer = 0;
+  bool is_bad_file = false;  // the audio could not be read: weighs 0 from now on
+};
+
+// Plug-in ("uniform", "curriculum"). Every rank holds one and feeds it the same calls: all state is a function of them.
+// Not thread-safe.
+class Sampler {
+ public:
+  struct Context {
+    std::vector<uint32_t> domain;       // per utterance, ascending (utterances are sorted by domain)
+    std::vector<float> duration_s;      // per utterance
+    std::vector<std::string> domains;   // names
+    uint64_t seed = 0;
+    uint64_t planned_draws = 0;         // N of the run, for max_repeats; 0: unknown, no cap
+  };
+  virtual ~Sampler() = default;
+
+  // A planning window begins: solve the controllers on what has been observed so far.
+  virtual void begin_window(uint64_t first_step) = 0;
+  // The draw number `position` of the window; randomness is hash(seed, first_step, position, purpose). Counts the visit.
+  virtual Draw draw(uint64_t position) = 0;
+  // Observations of one step, in order of position. `in_warmup` freezes the integral trim.
+  virtual void observe(uint64_t step, std::span<const Observation> observations, bool in_warmup) = 0;
+
+  virtual void save(State& state) const = 0;
+  virtual void load(const State& state) = 0;  // DataError when it does not fit this corpus
+  // Per domain, for metrics.jsonl and the report: share, state, lambda, goal, trim, breadth, quarantined, median …
+  virtual nlohmann::json report() const = 0;
+};
+
+}  // namespace rehearse

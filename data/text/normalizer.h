@@ -1,0 +1,20 @@
+// Text normalisation with a name and a version, recorded in checkpoints and tables.
+#pragma once
+
+#include <string>
+
+namespace rehearse {
+
+// "basic/1": NFC, lower case, punctuation to space except apostrophes inside words, runs of spaces to one, trimmed.
+// "raw/1": NFC and runs of spaces to one, trimmed.
+class Normalizer {
+ public:
+  explicit Normalizer(const std::string& name);  // "basic/1", "raw/1"; ConfigError else
+  std::string operator()(const std::string& text) const;
+  const std::string& name() const { return name_; }
+
+ private:
+  std::string name_;
+};
+
+}  // namespace rehearse

@@ -1,0 +1,49 @@
+# Static library of one folder.
+#   rehearse_library(NAME SOURCES … PUBLIC … PRIVATE …)
+function(rehearse_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC rehearse_options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+endfunction()
+
+# Everything in every plug-in folder ends in this target; executables link it. Objects, not archives: a linker drops
+# self-registering files from archives.
+add_library(rehearse_plugins INTERFACE)
+
+# Object library of one plug-in folder: every *.cpp there.
+#   rehearse_plugins_from(NAME FOLDER … LINK …)
+function(rehearse_plugins_from name)
+  cmake_parse_arguments(ARG "" "" "FOLDER;LINK" ${ARGN})
+  set(sources)
+  foreach(folder ${ARG_FOLDER})
+    file(GLOB found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
+    list(APPEND sources ${found})
+  endforeach()
+  if(NOT sources)
+    return()
+  endif()
+  add_library(${name} OBJECT ${sources})
+  target_link_libraries(${name} PUBLIC rehearse_options ${ARG_LINK})
+  target_sources(rehearse_plugins INTERFACE $<TARGET_OBJECTS:${name}>)
+  target_link_libraries(rehearse_plugins INTERFACE ${ARG_LINK})
+endfunction()
+
+# One test executable from tests/FOLDER/*_test.cpp (and tests/support).
+#   rehearse_tests(NAME FOLDER … LINK … [LABELS …])
+function(rehearse_tests name)
+  cmake_parse_arguments(ARG "" "" "FOLDER;LINK;LABELS" ${ARGN})
+  set(sources)
+  foreach(folder ${ARG_FOLDER})
+    file(GLOB found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp)
+    list(APPEND sources ${found})
+  endforeach()
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} rehearse_options GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE REHEARSE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                             REHEARSE_BINARY="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/rehearse")
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+endfunction()

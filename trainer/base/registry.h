@@ -1,0 +1,68 @@
+// Self-registering plug-ins: one file adds one part. Interfaces declare `struct Context` with their run-time values.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "trainer/base/config.h"
+#include "trainer/base/error.h"
+
+namespace rehearse {
+
+// Filled by static initialisers before main, read-only afterwards.
+template <class Interface>
+class Registry {
+ public:
+  using Factory = std::function<std::unique_ptr<Interface>(ConfigNode&, const typename Interface::Context&)>;
+  struct Entry {
+    Factory create;
+    std::string example;  // a YAML line that builds the part; the conformance suite builds every one
+  };
+
+  static Registry& instance() {
+    static Registry registry;
+    return registry;
+  }
+
+  bool add(const std::string& name, Factory create, const char* example) {
+    return entries_.emplace(name, Entry{std::move(create), example}).second;
+  }
+
+  // Builds the part that node's `type` names. Unknown names are a ConfigError that lists the known ones.
+  std::unique_ptr<Interface> create(ConfigNode node, const typename Interface::Context& context) const {
+    return create(node.required_text("type"), node, context);
+  }
+
+  std::unique_ptr<Interface> create(const std::string& name, ConfigNode node,
+                                    const typename Interface::Context& context) const {
+    auto found = entries_.find(name);
+    if (found == entries_.end())
+      throw ConfigError(node.where("type"), ": expected one of ", joined_names(), "; found \"", name, "\"");
+    return found->second.create(node, context);
+  }
+
+  const std::map<std::string, Entry>& entries() const { return entries_; }
+
+ private:
+  std::string joined_names() const {
+    std::string joined;
+    for (const auto& [name, entry] : entries_) joined += (joined.empty() ? "" : ", ") + name;
+    return joined;
+  }
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace rehearse
+
+// Class needs: struct Options { static Options from(ConfigNode&); }; static constexpr const char* kExample;
+// and a constructor Class(const Options&, const Interface::Context&).
+#define REHEARSE_REGISTER(Interface, name, Class)                                                              \
+  [[maybe_unused]] static const bool kRegistered##Class = ::rehearse::Registry<Interface>::instance().add(     \
+      name,                                                                                                    \
+      [](::rehearse::ConfigNode& node, const Interface::Context& context) -> std::unique_ptr<Interface> {      \
+        return std::make_unique<Class>(Class::Options::from(node), context);                                   \
+      },                                                                                                       \
+      Class::kExample)

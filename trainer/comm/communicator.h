@@ -1,0 +1,38 @@
+// What ranks do together, behind one interface: MPI on CPU, NCCL on GPU, nothing in a world of one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rehearse {
+
+// Collectives are executed one after another, in the order of the calls, by one communication thread; every rank makes the
+// same calls in the same order. A collective that misses comm.timeout_s ends the process with exit code 4 and a message
+// naming the absent ranks. Calls may come from any thread; the buffers stay untouched by the caller until done.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  // In place, element-wise sum; `what` names it in messages ("all_reduce (bucket 3, 1.2 MiB)").
+  virtual std::future<void> all_reduce_sum(std::span<float> values, const std::string& what) = 0;
+  virtual std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) = 0;
+  // Every rank's bytes, in rank order; sizes may differ.
+  virtual std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
+                                                                      const std::string& what) = 0;
+  virtual void broadcast(std::span<std::byte> bytes, int root, const std::string& what) = 0;
+  virtual void barrier(const std::string& what) = 0;
+
+  // For watchdog messages: what the rank is doing now.
+  virtual void set_step(uint64_t step) = 0;
+  // Seconds the communication thread has spent inside collectives so far.
+  virtual double busy_seconds() const = 0;
+};
+
+}  // namespace rehearse
