@@ -31,9 +31,9 @@ struct Range {
   T max = std::numeric_limits<T>::max();
 };
 
-// A handle on a map of the tree; cheap to copy; must not outlive its Config. A read of an absent key records the default,
-// so that after all parts have read their options the tree is the complete resolved configuration.
-// All reads throw ConfigError "file:line: path: expected …; found …".
+// A handle on a map of the tree; cheap to copy; must not outlive its Config. A read of an absent key records the
+// default, so that after all parts have read their options the tree is the complete resolved configuration. All reads
+// throw ConfigError "file:line: path: expected …; found …".
 class ConfigNode {
  public:
   ConfigNode(ConfigValue* value, std::string path) : value_(value), path_(std::move(path)) {}
@@ -54,13 +54,13 @@ class ConfigNode {
   double required_number(const std::string& key, Range<double> range = {});
   std::string required_text(const std::string& key);
 
-  ConfigNode child(const std::string& key);              // a map; absent means empty
+  ConfigNode child(const std::string& key);                  // a map; absent means empty
   std::vector<ConfigNode> children(const std::string& key);  // a list of maps; absent means empty
-  std::vector<std::string> keys() const;                 // of this map, in file order; for maps with free keys (domains)
+  std::vector<std::string> keys() const;  // of this map, in file order; for maps with free keys (domains)
 
   const std::string& path() const { return path_; }
-  std::string where() const;                          // "file:line: path" of this map
-  std::string where(const std::string& key) const;    // of one value
+  std::string where() const;                        // "file:line: path" of this map
+  std::string where(const std::string& key) const;  // of one value
   [[noreturn]] void fail(const std::string& key, const std::string& expected_found) const;
 
   // Throws on the first key that nobody has read, naming the nearest known key. Call it once all options are read.
@@ -72,7 +72,8 @@ class ConfigNode {
   std::string path_;
 };
 
-// Owns a resolved tree: file, what it extends, then --set overrides ("a.b.c=value", list items as "model.blocks.0.stride=2").
+// Owns a resolved tree: file, what it extends, then --set overrides ("a.b.c=value", list items as
+// "model.blocks.0.stride=2").
 class Config {
  public:
   static Config load(const std::string& path, const std::vector<std::string>& overrides = {});

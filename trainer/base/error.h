@@ -66,8 +66,7 @@ class BugError : public Error {
 }  // namespace rehearse
 
 // Active in release builds. The reason says why the condition must hold.
-#define REHEARSE_CHECK(condition, ...)                                                                \
-  do {                                                                                                \
-    if (!(condition))                                                                                 \
-      ::rehearse::raise_bug(__FILE__, __LINE__, #condition, ::rehearse::concat(__VA_ARGS__));         \
+#define REHEARSE_CHECK(condition, ...)                                                                        \
+  do {                                                                                                        \
+    if (!(condition)) ::rehearse::raise_bug(__FILE__, __LINE__, #condition, ::rehearse::concat(__VA_ARGS__)); \
   } while (false)

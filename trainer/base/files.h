@@ -21,8 +21,8 @@ class FileLayer {
   virtual void rename(const fs::path& from, const fs::path& to);
 };
 
-std::string read_text(const fs::path& path);                  // DataError when absent or unreadable
-std::vector<std::byte> read_bytes(const fs::path& path);      // same
+std::string read_text(const fs::path& path);              // DataError when absent or unreadable
+std::vector<std::byte> read_bytes(const fs::path& path);  // same
 void write_text(FileLayer& files, const fs::path& path, const std::string& text);
 // Writes path.tmp, fsyncs, renames over path, fsyncs the folder.
 void replace_text(FileLayer& files, const fs::path& path, const std::string& text);
@@ -33,7 +33,8 @@ std::string sha256_of_file(const fs::path& path);
 
 uint64_t free_bytes_at(const fs::path& folder);
 
-// Holds an exclusive lock on `path` (created when absent) until destroyed; ConfigError naming the holder when it is taken.
+// Holds an exclusive lock on `path` (created when absent) until destroyed; ConfigError naming the holder when it is
+// taken.
 class FileLock {
  public:
   explicit FileLock(const fs::path& path);

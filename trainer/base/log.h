@@ -12,7 +12,7 @@ namespace rehearse {
 class Log {
  public:
   struct Options {
-    std::string file;         // empty: no file
+    std::string file;  // empty: no file
     int rank = 0;
     bool to_terminal = true;  // info lines on stderr (rank 0 by custom)
   };
@@ -22,11 +22,17 @@ class Log {
   Log& operator=(const Log&) = delete;
 
   template <class... Parts>
-  void info(const Parts&... parts) { write(kInfo, concat(parts...)); }
+  void info(const Parts&... parts) {
+    write(kInfo, concat(parts...));
+  }
   template <class... Parts>
-  void warn(const Parts&... parts) { write(kWarn, concat(parts...)); }
+  void warn(const Parts&... parts) {
+    write(kWarn, concat(parts...));
+  }
   template <class... Parts>
-  void error(const Parts&... parts) { write(kError, concat(parts...)); }
+  void error(const Parts&... parts) {
+    write(kError, concat(parts...));
+  }
 
   // One line that overwrites itself on a terminal; not written to the file. Empty clears it.
   void status(const std::string& line);

@@ -59,10 +59,10 @@ class Registry {
 
 // Class needs: struct Options { static Options from(ConfigNode&); }; static constexpr const char* kExample;
 // and a constructor Class(const Options&, const Interface::Context&).
-#define REHEARSE_REGISTER(Interface, name, Class)                                                              \
-  [[maybe_unused]] static const bool kRegistered##Class = ::rehearse::Registry<Interface>::instance().add(     \
-      name,                                                                                                    \
-      [](::rehearse::ConfigNode& node, const Interface::Context& context) -> std::unique_ptr<Interface> {      \
-        return std::make_unique<Class>(Class::Options::from(node), context);                                   \
-      },                                                                                                       \
+#define REHEARSE_REGISTER(Interface, name, Class)                                                          \
+  [[maybe_unused]] static const bool kRegistered##Class = ::rehearse::Registry<Interface>::instance().add( \
+      name,                                                                                                \
+      [](::rehearse::ConfigNode& node, const Interface::Context& context) -> std::unique_ptr<Interface> {  \
+        return std::make_unique<Class>(Class::Options::from(node), context);                               \
+      },                                                                                                   \
       Class::kExample)

@@ -4,11 +4,10 @@
 #include <cstddef>
 #include <cstring>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <type_traits>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "trainer/base/error.h"
 
@@ -18,13 +17,20 @@ enum class ArrayType { kU8, kU16, kU32, kU64, kI64, kF32, kF64 };
 
 template <class T>
 constexpr ArrayType array_type_of() {
-  if constexpr (std::is_same_v<T, uint8_t>) return ArrayType::kU8;
-  else if constexpr (std::is_same_v<T, uint16_t>) return ArrayType::kU16;
-  else if constexpr (std::is_same_v<T, uint32_t>) return ArrayType::kU32;
-  else if constexpr (std::is_same_v<T, uint64_t>) return ArrayType::kU64;
-  else if constexpr (std::is_same_v<T, int64_t>) return ArrayType::kI64;
-  else if constexpr (std::is_same_v<T, float>) return ArrayType::kF32;
-  else return ArrayType::kF64;
+  if constexpr (std::is_same_v<T, uint8_t>)
+    return ArrayType::kU8;
+  else if constexpr (std::is_same_v<T, uint16_t>)
+    return ArrayType::kU16;
+  else if constexpr (std::is_same_v<T, uint32_t>)
+    return ArrayType::kU32;
+  else if constexpr (std::is_same_v<T, uint64_t>)
+    return ArrayType::kU64;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return ArrayType::kI64;
+  else if constexpr (std::is_same_v<T, float>)
+    return ArrayType::kF32;
+  else
+    return ArrayType::kF64;
 }
 
 // One-dimensional; owns its bytes.
