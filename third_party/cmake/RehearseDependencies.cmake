@@ -1,11 +1,10 @@
 # Every foreign library as an imported target with SYSTEM includes.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-find_package(MPI REQUIRED COMPONENTS C)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(GTest REQUIRED)
 include(GoogleTest)
-foreach(pair IN ITEMS "sndfile:sndfile" "soxr:soxr" "yaml:yaml-cpp" "hdf5:hdf5" "fmt:fmt" "spdlog:spdlog" "sentencepiece:sentencepiece")
+foreach(pair IN ITEMS "mpi:ompi-c" "sndfile:sndfile" "soxr:soxr" "yaml:yaml-cpp" "hdf5:hdf5" "fmt:fmt" "spdlog:spdlog" "sentencepiece:sentencepiece")
   string(REPLACE ":" ";" parts ${pair})
   list(GET parts 0 target)
   list(GET parts 1 module)
