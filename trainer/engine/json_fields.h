@@ -1,0 +1,41 @@
+// Reads one JSON object of a run's files with errors that name file, line and field.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "trainer/base/error.h"
+
+namespace rehearse {
+
+// Must not outlive `object`. All reads throw DataError "where: field: expected …; found …".
+class JsonFields {
+ public:
+  // Throws when `object` is not a JSON object.
+  JsonFields(const nlohmann::json& object, std::string where);
+
+  double number(const std::string& name) const;   // absent or null: NaN
+  uint64_t count(const std::string& name) const;  // a whole number >= 0; absent or null: 0
+  uint64_t required_count(const std::string& name) const;
+  bool boolean(const std::string& name, bool fallback) const;
+  std::string text(const std::string& name) const;  // absent or null: empty
+  std::string required_text(const std::string& name) const;
+  const nlohmann::json& list(const std::string& name) const;  // absent or null: an empty list
+  JsonFields child(const std::string& name) const;            // absent or null: an empty object
+  std::map<std::string, std::string> texts() const;           // of an object whose values are all texts
+
+  const std::string& where() const { return where_; }
+  [[noreturn]] void fail(const std::string& name, const std::string& expected) const;
+
+ private:
+  const nlohmann::json* find(const std::string& name) const;  // null when absent or null
+  const nlohmann::json* object_;
+  std::string where_;
+};
+
+// Parses one JSON value; DataError naming `where` on anything else.
+nlohmann::json parse_json(const std::string& text, const std::string& where);
+
+}  // namespace rehearse
