@@ -11,9 +11,9 @@
 
 namespace rehearse {
 
-// Collectives are executed one after another, in the order of the calls, by one communication thread; every rank makes the
-// same calls in the same order. A collective that misses comm.timeout_s ends the process with exit code 4 and a message
-// naming the absent ranks. Calls may come from any thread; the buffers stay untouched by the caller until done.
+// Collectives are executed one after another, in the order of the calls, by one communication thread; every rank makes
+// the same calls in the same order. A collective that misses comm.timeout_s ends the process with exit code 4 and a
+// message naming the absent ranks. Calls may come from any thread; the buffers stay untouched by the caller until done.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -31,6 +31,10 @@ class Communicator {
 
   // For watchdog messages: what the rank is doing now.
   virtual void set_step(uint64_t step) = 0;
+  // This rank ends because of an error of its own: the others end at once and quote it.
+  virtual void announce_failure(const std::string& reason) = 0;
+  // The planned end: a barrier, after which nobody counts as absent. No collective may follow.
+  virtual void finish() = 0;
   // Seconds the communication thread has spent inside collectives so far.
   virtual double busy_seconds() const = 0;
 };

@@ -1,0 +1,104 @@
+#include "trainer/comm/world.h"
+
+#include <mpi.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "trainer/base/error.h"
+#include "trainer/comm/mpi_communicator.h"
+
+namespace rehearse {
+namespace {
+
+bool is_launched_by_mpi() {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"})
+    if (std::getenv(name)) return true;
+  return false;
+}
+
+// Everything is done when it is called: the communicator of one rank.
+class LoneCommunicator : public Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  std::future<void> all_reduce_sum(std::span<float>, const std::string&) override { return done(); }
+  std::future<void> all_reduce_sum(std::span<double>, const std::string&) override { return done(); }
+  std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
+                                                              const std::string&) override {
+    std::promise<std::vector<std::vector<std::byte>>> promise;
+    std::vector<std::vector<std::byte>> all;
+    all.push_back(std::move(bytes));
+    promise.set_value(std::move(all));
+    return promise.get_future();
+  }
+  void broadcast(std::span<std::byte>, int, const std::string&) override {}
+  void barrier(const std::string&) override {}
+  void set_step(uint64_t) override {}
+  void announce_failure(const std::string&) override {}
+  void finish() override {}
+  double busy_seconds() const override { return 0; }
+
+ private:
+  static std::future<void> done() {
+    std::promise<void> promise;
+    promise.set_value();
+    return promise.get_future();
+  }
+};
+
+}  // namespace
+
+World::World() {
+  if (!is_launched_by_mpi()) return;
+  // Ranks share cores with their own communication and loader threads: a waiting rank must give its core away.
+  setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+  int provided = 0;
+  if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS ||
+      provided < MPI_THREAD_SERIALIZED)
+    throw CommError("mpi: expected an MPI with MPI_THREAD_SERIALIZED; found level ", provided);
+  has_mpi_ = true;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+  MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  MPI_Comm host = MPI_COMM_NULL;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host);
+  MPI_Comm_rank(host, &local_rank_);
+  MPI_Comm_size(host, &local_size_);
+  MPI_Comm_free(&host);
+}
+
+World::~World() {
+  if (has_mpi_ && is_finished_) MPI_Finalize();
+}
+
+int World::fair_threads() const {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  int mine = static_cast<int>(std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof mask, &mask) == 0) mine = CPU_COUNT(&mask);
+  const int cores = std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  // A rank bound to fewer cores than the host has owns them; an unbound one shares all of them with its neighbours.
+  const bool is_bound = mine < cores;
+  return std::max(1, is_bound ? mine : mine / local_size_);
+}
+
+std::string World::library_version() const {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  std::string version(text, static_cast<size_t>(length));
+  return version.substr(0, version.find(','));
+}
+
+std::unique_ptr<Communicator> make_communicator(const World& world, const CommOptions& options) {
+  if (world.size() == 1) return std::make_unique<LoneCommunicator>();
+  return std::make_unique<MpiCommunicator>(world.rank(), world.size(), world.local_size() == world.size(), options);
+}
+
+}  // namespace rehearse

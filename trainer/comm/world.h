@@ -1,0 +1,50 @@
+// The MPI world of this process: started once in main, ended by its destructor.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "trainer/comm/communicator.h"
+
+namespace rehearse {
+
+// Facts about the launch; without mpirun a world of one.
+class World {
+ public:
+  // Sets what must be set before MPI_Init where the user has not (yielding progress, no fork warnings), then starts
+  // MPI.
+  World();
+  // Ends MPI when finish() was called; otherwise leaves at once, since peers may be stuck.
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  int local_rank() const { return local_rank_; }  // among the ranks of this host
+  int local_size() const { return local_size_; }
+  void finish() { is_finished_ = true; }
+
+  // Cores this rank may use divided by the ranks that share them, at least 1.
+  int fair_threads() const;
+  std::string library_version() const;
+
+ private:
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  bool has_mpi_ = false;
+  bool is_finished_ = false;
+};
+
+struct CommOptions {
+  double timeout_s = 300;
+  double term_grace_s = 5;
+  const std::atomic<bool>* stop_requested = nullptr;
+  std::function<void(const std::string&)> on_failure;  // ends the process; see Watchdog
+};
+
+// MPI in a world of several ranks, else the communicator of one.
+std::unique_ptr<Communicator> make_communicator(const World& world, const CommOptions& options);
+
+}  // namespace rehearse
