@@ -1,0 +1,45 @@
+// Optimizers over the flat arena: one pass over segments with gradient scale, clip and decay folded in.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trainer/base/config.h"
+#include "trainer/base/state.h"
+
+namespace rehearse {
+
+// A parameter's place in the flat buffers; offset and length in elements.
+struct Segment {
+  std::string name;
+  std::vector<int64_t> shape;
+  size_t offset = 0;
+  size_t length = 0;
+  double lr_scale = 1.0;
+  bool is_decayed = true;
+  bool is_frozen = false;
+};
+
+// Plug-in ("adamw", "sgd"): one file in trainer/engine/optimizers. State has the layout of the parameters.
+class Optimizer {
+ public:
+  struct Context {
+    size_t num_elements = 0;  // of the flat buffers, padding included
+  };
+  virtual ~Optimizer() = default;
+  // In place. The gradient counts times gradient_scale (1 / normaliser, times the clip factor). update_index counts
+  // applied updates from 1, for bias correction.
+  virtual void step(std::span<float> parameters, std::span<const float> gradients, const std::vector<Segment>& segments,
+                    double lr, double gradient_scale, uint64_t update_index) = 0;
+  // Flat state buffers by name, for the checkpoint ("exp_avg", …).
+  virtual std::vector<std::pair<std::string, std::span<float>>> state() = 0;
+};
+
+// Σ x² in double over blocks of 64 Ki elements at absolute offsets, partial sums added in index order: the same bits
+// whatever was computed in which order or thread.
+double sum_of_squares(std::span<const float> values);
+
+}  // namespace rehearse

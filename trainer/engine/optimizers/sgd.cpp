@@ -1,0 +1,59 @@
+#include "trainer/base/registry.h"
+#include "trainer/engine/optimizer.h"
+
+namespace rehearse {
+namespace {
+
+struct Coefficients {
+  float momentum, lr, decay, gradient_scale;
+  bool is_nesterov;
+};
+
+__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) void update_segment(
+    float* __restrict parameter, const float* __restrict gradient, float* __restrict velocity, size_t count,
+    const Coefficients& c) {
+  for (size_t i = 0; i < count; ++i) {
+    const float g = gradient[i] * c.gradient_scale + c.decay * parameter[i];
+    velocity[i] = c.momentum * velocity[i] + g;
+    parameter[i] -= c.lr * (c.is_nesterov ? g + c.momentum * velocity[i] : velocity[i]);
+  }
+}
+
+// SGD with (Nesterov) momentum and L2 decay, as torch.optim.SGD defines it with dampening 0.
+class Sgd : public Optimizer {
+ public:
+  static constexpr const char* kExample = "{type: sgd, lr: 0.1, momentum: 0.9}";
+  struct Options {
+    double momentum, weight_decay;
+    bool is_nesterov;
+    static Options from(ConfigNode& node) {
+      return {node.number("momentum", 0.9, {0, 0.9999}), node.number("weight_decay", 0.01, {0, 10}),
+              node.boolean("nesterov", false)};
+    }
+  };
+
+  Sgd(const Options& options, const Context& context) : options_(options), velocity_(context.num_elements) {}
+
+  void step(std::span<float> parameters, std::span<const float> gradients, const std::vector<Segment>& segments,
+            double lr, double gradient_scale, uint64_t) override {
+    for (const Segment& segment : segments) {
+      if (segment.is_frozen) continue;
+      const Coefficients c{static_cast<float>(options_.momentum), static_cast<float>(lr * segment.lr_scale),
+                           static_cast<float>(segment.is_decayed ? options_.weight_decay : 0),
+                           static_cast<float>(gradient_scale), options_.is_nesterov};
+      update_segment(parameters.data() + segment.offset, gradients.data() + segment.offset,
+                     velocity_.data() + segment.offset, segment.length, c);
+    }
+  }
+
+  std::vector<std::pair<std::string, std::span<float>>> state() override { return {{"momentum", velocity_}}; }
+
+ private:
+  Options options_;
+  std::vector<float> velocity_;
+};
+
+REHEARSE_REGISTER(Optimizer, "sgd", Sgd);
+
+}  // namespace
+}  // namespace rehearse
