@@ -24,15 +24,15 @@ struct StepPlan {
   std::vector<MicroBatch> micro_batches;
 };
 
-// Plans steps in windows. plan(s) is a function of seed, w and the observations of steps < w - lag + 1, with w the first
-// step of the window that holds s: ask for it only once these were observed. Not thread-safe.
+// Plans steps in windows. plan(s) is a function of seed, w and the observations of steps < w - lag + 1, with w the
+// first step of the window that holds s: ask for it only once these were observed. Not thread-safe.
 class BatchPlanner {
  public:
   struct Options {
-    double seconds = 120;      // padded seconds of one update, over all ranks and micro-batches
-    int micro_batches = 8;     // of one update, over all ranks
+    double seconds = 120;   // padded seconds of one update, over all ranks and micro-batches
+    int micro_batches = 8;  // of one update, over all ranks
     int window_steps = 4;
-    int lag_steps = 8;         // D
+    int lag_steps = 8;  // D
     static Options from(ConfigNode& batch, ConfigNode& curriculum);
   };
   BatchPlanner(const Options& options, std::vector<float> duration_s, uint64_t seed, Sampler& sampler);

@@ -15,15 +15,15 @@ namespace rehearse {
 // One drawn utterance. `bin` is the curriculum bin it was in when planned (0 elsewhere).
 struct Draw {
   uint32_t utterance = 0;
-  uint32_t visit = 0;       // how often it had been planned before
+  uint32_t visit = 0;  // how often it had been planned before
   uint16_t bin = 0;
   bool is_probe = false;
-  bool is_learned = true;   // false: decoded with loss weight 0
+  bool is_learned = true;  // false: decoded with loss weight 0
 };
 
 // What training saw of one draw: CER = min(1, edits / length), see EditCounts::rate.
 struct Observation {
-  uint32_t position = 0;    // j of the draw in its planning window's step
+  uint32_t position = 0;  // j of the draw in its planning window's step
   Draw draw;
   double cer = 0;
   bool is_bad_file = false;  // the audio could not be read: weighs 0 from now on
@@ -34,25 +34,39 @@ struct Observation {
 class Sampler {
  public:
   struct Context {
-    std::vector<uint32_t> domain;       // per utterance, ascending (utterances are sorted by domain)
-    std::vector<float> duration_s;      // per utterance
-    std::vector<std::string> domains;   // names
+    std::vector<uint32_t> domain;      // per utterance, ascending (utterances are sorted by domain)
+    std::vector<float> duration_s;     // per utterance
+    std::vector<std::string> domains;  // names
+    std::vector<uint64_t> ids;         // stable utterance ids; empty: the utterance numbers
     uint64_t seed = 0;
-    uint64_t planned_draws = 0;         // N of the run, for max_repeats; 0: unknown, no cap
+    uint64_t planned_draws = 0;  // N of the run, for max_repeats; 0: unknown, no cap
   };
   virtual ~Sampler() = default;
 
-  // A planning window begins: solve the controllers on what has been observed so far.
+  // A planning window begins: solve the controllers on the observations of steps < first_step - lag_steps + 1. Those of
+  // later steps may already have been given; they wait.
   virtual void begin_window(uint64_t first_step) = 0;
-  // The draw number `position` of the window; randomness is hash(seed, first_step, position, purpose). Counts the visit.
+  // The draw number `position` of the window; randomness is hash(seed, first_step, position, purpose). Counts the
+  // visit.
   virtual Draw draw(uint64_t position) = 0;
   // Observations of one step, in order of position. `in_warmup` freezes the integral trim.
   virtual void observe(uint64_t step, std::span<const Observation> observations, bool in_warmup) = 0;
 
   virtual void save(State& state) const = 0;
   virtual void load(const State& state) = 0;  // DataError when it does not fit this corpus
+  // Fine-tuning: takes what a state saved for another corpus knows about the utterances both have (CER, visits), and
+  // the tilt of domains marked replay. The state's own ids are its array "sampler.ids".
+  virtual void import_table(const State& old_state, const std::vector<uint64_t>& old_ids,
+                            const std::vector<uint64_t>& new_ids) = 0;
+  // The length of the run became known or changed: shares are divided again under max_repeats.
+  virtual void set_planned_draws(uint64_t planned_draws) = 0;
+
   // Per domain, for metrics.jsonl and the report: share, state, lambda, goal, trim, breadth, quarantined, median …
   virtual nlohmann::json report() const = 0;
+  // Lines for the log at the start of a run: the share of every domain and what limits it.
+  virtual std::vector<std::string> notes() const = 0;
+  // Every quarantined utterance: id, domain, CERs, cut and step. Grows with the quarantine, so not part of report().
+  virtual nlohmann::json quarantined() const { return nlohmann::json::array(); }
 };
 
 }  // namespace rehearse

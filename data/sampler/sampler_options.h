@@ -1,0 +1,47 @@
+// The `curriculum` map of a run's configuration; every sampler reads all of it, so that `type` can be switched alone.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/base/config.h"
+
+namespace rehearse {
+
+struct SamplerOptions {
+  struct Domain {
+    std::optional<double> share;       // of all draws
+    std::optional<double> target_cer;  // instead of the common one
+    bool is_replay = false;            // an old domain that is only kept alive
+    std::string where;                 // "file:line: path", for messages
+  };
+
+  double target_cer = 0.10;
+  std::string shares = "equal";  // or by_hours
+  double max_repeats = 10;
+  std::map<std::string, Domain> domains;
+  double replay_share = 0.25;
+  std::string replay_tilt = "hold";  // hold, uniform or free
+  std::string where;                 // of the map
+
+  int lag_steps = 8;
+  int bins = 64;
+  int unseen_bins = 8;
+  double ema_new_weight = 0.5;
+  double realised_window = 2000;
+  double integral_draws = 3000;
+  double min_breadth = 0.2;
+  double probe_share = 0.05;
+  double lambda_max = 60;
+
+  static SamplerOptions from(ConfigNode& node);
+  double target_of(const std::string& domain) const;
+  bool is_replay(const std::string& domain) const;
+  // ConfigError for a configured domain that the corpus does not have, naming the nearest one.
+  void expect_known_domains(const std::vector<std::string>& names) const;
+};
+
+}  // namespace rehearse

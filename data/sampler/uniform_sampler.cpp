@@ -1,0 +1,123 @@
+// "uniform": domain by share, then every utterance of the domain once per pass in a keyed order.
+#include <algorithm>
+
+#include "data/sampler/domain_shares.h"
+#include "data/sampler/drawn_cer.h"
+#include "data/sampler/keyed_permutation.h"
+#include "data/sampler/sampler.h"
+#include "trainer/base/random.h"
+#include "trainer/base/registry.h"
+
+namespace rehearse {
+namespace {
+
+class UniformSampler : public Sampler {
+ public:
+  using Options = SamplerOptions;
+  static constexpr const char* kExample = "{type: uniform}";
+
+  UniformSampler(const Options& options, const Context& context)
+      : layout_(context),
+        shares_(options, layout_, context.planned_draws),
+        key_(RandomKey(context.seed).with("uniform")),
+        window_key_(key_),
+        cursor_(layout_.num_domains(), 0),
+        drawn_(layout_.num_domains()) {
+    options.expect_known_domains(context.domains);
+  }
+
+  void begin_window(uint64_t first_step) override {
+    first_step_ = first_step;
+    window_key_ = key_.with("window").with(first_step);
+  }
+
+  Draw draw(uint64_t position) override {
+    const size_t domain = shares_.pick(window_key_.bits(position));
+    const uint64_t size = layout_.size(domain);
+    const uint64_t pass = cursor_[domain] / size;
+    const KeyedPermutation order(size, key_.with(domain).with(pass));
+    Draw draw;
+    draw.utterance = layout_.first(domain) + static_cast<uint32_t>(order.at(cursor_[domain] % size));
+    draw.visit = static_cast<uint32_t>(pass);
+    draw.is_learned = !std::binary_search(bad_files_.begin(), bad_files_.end(), draw.utterance);
+    ++cursor_[domain];
+    return draw;
+  }
+
+  void observe(uint64_t step, std::span<const Observation> observations, bool) override {
+    for (const Observation& o : observations) {
+      const double cer = std::clamp(o.cer, 0.0, 1.0);
+      if (o.is_bad_file)
+        mark_bad(o.draw.utterance);
+      else
+        drawn_[layout_.domain_of(o.draw.utterance)].add(step, static_cast<uint16_t>(cer * 65535 + 0.5), false);
+    }
+  }
+
+  void save(State& state) const override {
+    nlohmann::json values = {{"type", "uniform"},
+                             {"utterances", layout_.num_utterances()},
+                             {"domains", layout_.names()},
+                             {"first_step", first_step_},
+                             {"planned_draws", shares_.planned_draws()}};
+    for (const DrawnCer& drawn : drawn_) values["drawn"].push_back(drawn.to_json());
+    state.values["sampler"] = std::move(values);
+    state.arrays["sampler.cursor"] = StateArray::of(cursor_);
+    state.arrays["sampler.bad_files"] = StateArray::of(bad_files_);
+  }
+
+  void load(const State& state) override {
+    const nlohmann::json values = state.values.value("sampler", nlohmann::json::object());
+    if (values.value("type", "") != "uniform" || values.value("utterances", 0u) != layout_.num_utterances() ||
+        values.value("domains", std::vector<std::string>()) != layout_.names())
+      throw DataError("checkpoint: sampler: expected type uniform with ", layout_.num_utterances(), " utterances in ",
+                      layout_.num_domains(), " domains; found ", values.value("type", "nothing"), " with ",
+                      values.value("utterances", 0u), "; resume with the manifests and the sampler of the saved run");
+    cursor_ = state.array<uint64_t>("sampler.cursor");
+    bad_files_ = state.array<uint32_t>("sampler.bad_files");
+    for (size_t d = 0; d < drawn_.size(); ++d) drawn_[d] = DrawnCer::from_json(values.at("drawn").at(d));
+    shares_.set_planned_draws(values.at("planned_draws"));
+    begin_window(values.at("first_step"));
+  }
+
+  // Nothing of another corpus applies: no table is kept, and passes begin anew.
+  void import_table(const State&, const std::vector<uint64_t>&, const std::vector<uint64_t>&) override {}
+  void set_planned_draws(uint64_t planned_draws) override { shares_.set_planned_draws(planned_draws); }
+  std::vector<std::string> notes() const override { return shares_.notes(); }
+
+  nlohmann::json report() const override {
+    nlohmann::json domains = nlohmann::json::array();
+    for (size_t d = 0; d < layout_.num_domains(); ++d) {
+      const uint64_t size = layout_.size(d);
+      domains.push_back({{"name", layout_.name(d)},
+                         {"share", shares_.share(d)},
+                         {"state", "uniform"},
+                         {"utterances", size},
+                         {"draws", cursor_[d]},
+                         {"unseen", size - std::min(size, cursor_[d])},
+                         {"drawn_cer", drawn_[d].mean()},
+                         {"drawn_window", drawn_[d].num_draws()}});
+    }
+    return {{"type", "uniform"}, {"domains", domains}, {"warnings", nlohmann::json::array()}};
+  }
+
+ private:
+  void mark_bad(uint32_t utterance) {
+    auto place = std::lower_bound(bad_files_.begin(), bad_files_.end(), utterance);
+    if (place == bad_files_.end() || *place != utterance) bad_files_.insert(place, utterance);
+  }
+
+  DomainLayout layout_;
+  DomainShares shares_;
+  RandomKey key_;
+  RandomKey window_key_;
+  uint64_t first_step_ = 0;
+  std::vector<uint64_t> cursor_;     // draws so far, per domain
+  std::vector<uint32_t> bad_files_;  // ascending
+  std::vector<DrawnCer> drawn_;
+};
+
+REHEARSE_REGISTER(Sampler, "uniform", UniformSampler);
+
+}  // namespace
+}  // namespace rehearse
