@@ -1,10 +1,9 @@
-// The training set as the trainer sees it: manifests read, texts normalised and tokenised, unusable utterances left out.
+// The training set as the trainer sees it: manifests read, texts normalised and tokenised, unusable utterances left
+// out.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,37 +13,45 @@
 
 namespace rehearse {
 
+class AudioReaders;
+
 // Why an utterance has no index, with its manifest line's audio path: listed by doctor and in the run's log.
 struct Rejection {
   std::string audio_path;
   std::string domain;
-  std::string reason;  // "too long", "too short", "empty text", "infeasible: 83 frames needed, 40 there", "unreadable: …"
+  // "too long", "too short", "empty text", "no known character", "infeasible: 83 frames needed, 40 there",
+  // "unreadable: …"
+  std::string reason;
 };
 
 // Utterances sorted by domain, then by stable id; the index into `items` is the utterance number everywhere else.
+// Immutable once built, so readable from every thread.
 class Corpus {
  public:
   struct Item {
     Utterance utterance;
-    std::string reference;        // normalised text
+    std::string reference;  // normalised text
     std::vector<int32_t> tokens;
-    uint32_t domain = 0;          // index into domains()
+    uint32_t domain = 0;  // index into domains()
   };
   struct Options {
     double min_duration_s = 0.1;
     double max_duration_s = 20.0;
-    bool drop_infeasible = true;  // CTC: tokens + adjacent repeats > frames(duration)
-    bool probe_audio = false;     // open every file (doctor)
-    double max_rejected_share = 0.2;  // more than this of one domain is a DataError
+    bool drop_infeasible = true;          // CTC: tokens + adjacent repeats > frames(duration)
+    const AudioReaders* probe = nullptr;  // not null: decode every file and reject what cannot be read (doctor)
+    double max_rejected_share = 0.2;      // more than this of one domain is a DataError
   };
   // frames: exact encoder output length for a duration in seconds; may be empty (no feasibility check).
-  // domain_of: overrides the manifest's domain when not empty.
+  // Throws DataError for two equal ids, and for a domain that loses too much, naming it and its commonest reason.
   Corpus(std::vector<Utterance> utterances, const Normalizer& normalizer, const Tokenizer& tokenizer,
          const Options& options, const std::function<int64_t(double)>& frames);
 
   const std::vector<Item>& items() const { return items_; }
   const std::vector<std::string>& domains() const { return domains_; }
+  // In the order of items().
   const std::vector<Rejection>& rejections() const { return rejections_; }
+  // Characters of accepted texts that the vocabulary lacks; they were dropped from `tokens`.
+  int64_t num_unknown_characters() const { return num_unknown_characters_; }
   double total_seconds() const;
   std::string hash() const;  // of ids, texts and durations; recorded in checkpoints
 
@@ -52,6 +59,7 @@ class Corpus {
   std::vector<Item> items_;
   std::vector<std::string> domains_;
   std::vector<Rejection> rejections_;
+  int64_t num_unknown_characters_ = 0;
 };
 
 // tokens + adjacent equal tokens: the fewest frames CTC needs.

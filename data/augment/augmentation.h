@@ -17,6 +17,7 @@ class Augmentation {
     int sample_rate_hz = 16000;
   };
   virtual ~Augmentation() = default;
+  // May change the number of samples by up to 15 % (batches are planned with the nominal duration) and never to none.
   // key = RandomKey(seed).with("augment").with(utterance id).with(visit).with(index in the list)
   virtual void apply(std::vector<float>& samples, const RandomKey& key) const = 0;
 };

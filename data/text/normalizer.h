@@ -5,16 +5,19 @@
 
 namespace rehearse {
 
-// "basic/1": NFC, lower case, punctuation to space except apostrophes inside words, runs of spaces to one, trimmed.
-// "raw/1": NFC and runs of spaces to one, trimmed.
+// "basic/1": NFC, lower case, punctuation and symbols to space except apostrophes inside words (’ becomes '), invisible
+// format characters removed, runs of spaces to one, trimmed.
+// "raw/1": NFC and runs of spaces to one, trimmed. Control characters count as spaces in both.
 class Normalizer {
  public:
   explicit Normalizer(const std::string& name);  // "basic/1", "raw/1"; ConfigError else
+  // Thread-safe; idempotent. DataError when text is not UTF-8.
   std::string operator()(const std::string& text) const;
   const std::string& name() const { return name_; }
 
  private:
   std::string name_;
+  bool is_basic_ = false;
 };
 
 }  // namespace rehearse

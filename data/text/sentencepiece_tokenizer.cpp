@@ -1,0 +1,178 @@
+// Subword tokens by sentencepiece, trained without any normalisation of its own.
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "data/text/tokenizer.h"
+#include "data/text/utf8.h"
+#include "trainer/base/registry.h"
+
+namespace rehearse {
+
+namespace {
+
+// sentencepiece writes a space as this character inside pieces; in text it would come back as a space.
+constexpr char32_t kSpaceSymbol = 0x2581;
+
+class SentencepieceTokenizer final : public Tokenizer {
+ public:
+  struct Options {
+    static Options from(ConfigNode&) { return {}; }
+  };
+  static constexpr const char* kExample = "{type: sentencepiece}";
+
+  SentencepieceTokenizer(const Options&, const Context& context) {
+    const auto status = processor_.LoadFromSerializedProto(context.bytes);
+    if (!status.ok() || context.bytes.empty())
+      throw DataError(context.source, ": expected a sentencepiece model; found ",
+                      context.bytes.empty() ? "an empty file" : status.ToString(),
+                      "; make it with `rehearse tokenizer --kind bpe`");
+    token_of_.assign(static_cast<size_t>(processor_.GetPieceSize()), kNoToken);
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+      if (processor_.IsUnknown(id) || processor_.IsControl(id) || processor_.IsUnused(id)) continue;
+      token_of_[static_cast<size_t>(id)] = size();
+      id_of_.push_back(id);
+    }
+    if (id_of_.empty()) throw DataError(context.source, ": expected pieces that stand for text; found none");
+  }
+
+  int size() const override { return static_cast<int>(id_of_.size()); }
+
+  std::vector<int32_t> encode(const std::string& text, int* num_unknown) const override {
+    std::u32string points = code_points(text);
+    const auto num_symbols = std::erase(points, kSpaceSymbol);
+    std::vector<std::string> pieces;
+    const auto status = processor_.Encode(utf8_of(points), &pieces);
+    if (!status.ok()) throw DataError("sentencepiece: text \"", text, "\": ", status.ToString());
+    std::vector<int32_t> tokens;
+    size_t unknown = num_symbols;
+    for (const std::string& piece : pieces) {
+      const int32_t token = token_of_[static_cast<size_t>(processor_.PieceToId(piece))];
+      if (token == kNoToken)
+        unknown += code_points(piece).size();  // a run of unknown characters is one piece
+      else
+        tokens.push_back(token);
+    }
+    if (num_unknown) *num_unknown = static_cast<int>(unknown);
+    return tokens;
+  }
+
+  std::string decode(const std::vector<int32_t>& tokens) const override {
+    std::vector<int> ids;
+    for (int32_t token : tokens) ids.push_back(id_of(token));
+    std::string text;
+    const auto status = processor_.Decode(ids, &text);
+    REHEARSE_CHECK(status.ok(), "ids of the model always decode: ", status.ToString());
+    return text;
+  }
+
+  std::string piece(int token) const override { return processor_.IdToPiece(id_of(token)); }
+  std::string serialized() const override { return processor_.serialized_model_proto(); }
+  std::string file_name() const override { return "tokenizer.model"; }
+
+ private:
+  static constexpr int32_t kNoToken = -1;
+
+  int id_of(int token) const {
+    REHEARSE_CHECK(token >= 0 && token < size(), "tokens are 0 … size() - 1; found ", token);
+    return id_of_[static_cast<size_t>(token)];
+  }
+
+  sentencepiece::SentencePieceProcessor processor_;
+  std::vector<int32_t> token_of_;  // by sentencepiece id
+  std::vector<int> id_of_;         // by token
+};
+
+REHEARSE_REGISTER(Tokenizer, "sentencepiece", SentencepieceTokenizer);
+
+class Lines final : public sentencepiece::SentenceIterator {
+ public:
+  explicit Lines(const std::vector<std::string>& lines) : lines_(lines) {}
+  bool done() const override { return next_ == lines_.size(); }
+  void Next() override { ++next_; }
+  const std::string& value() const override { return lines_[next_]; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+ private:
+  const std::vector<std::string>& lines_;
+  size_t next_ = 0;
+};
+
+std::vector<std::string> usable(const std::vector<std::string>& lines) {
+  std::vector<std::string> result;
+  for (const std::string& line : lines) {
+    std::u32string points = code_points(line);
+    std::erase(points, kSpaceSymbol);
+    if (!points.empty()) result.push_back(utf8_of(points));
+  }
+  if (result.empty()) throw DataError("sentencepiece: expected text; found none in ", lines.size(), " lines");
+  return result;
+}
+
+std::string train_sentencepiece(const std::string& kind, int size, const std::vector<std::string>& lines) {
+  const std::vector<std::string> sentences = usable(lines);
+  size_t longest = 0;
+  for (const std::string& line : sentences) longest = std::max(longest, line.size());
+  // No piece but the obligatory unknown one stands for anything but text, and no line is left out for its length. One
+  // thread: sums over several depend on their number.
+  const std::unordered_map<std::string, std::string> arguments = {
+      {"model_type", kind},
+      {"vocab_size", std::to_string(size + 1)},
+      {"normalization_rule_name", "identity"},
+      {"add_dummy_prefix", "false"},
+      {"remove_extra_whitespaces", "false"},
+      {"character_coverage", "1.0"},
+      {"byte_fallback", "false"},
+      {"unk_id", "0"},
+      {"bos_id", "-1"},
+      {"eos_id", "-1"},
+      {"pad_id", "-1"},
+      {"max_sentence_length", std::to_string(longest + 1)},
+      {"num_threads", "1"},
+      {"minloglevel", "2"},
+  };
+  Lines iterator(sentences);
+  std::string model;
+  const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
+  if (!status.ok())
+    throw ConfigError("tokenizer: expected a size that suits ", sentences.size(), " lines; found ", size,
+                      "; choose another size (sentencepiece, which counts one piece more, says: ", status.ToString(),
+                      ")");
+  return model;
+}
+
+class BpeTrainer final : public TokenizerTrainer {
+ public:
+  struct Options {
+    static Options from(ConfigNode&) { return {}; }
+  };
+  static constexpr const char* kExample = "{type: bpe}";
+  BpeTrainer(const Options&, const Context&) {}
+  std::string tokenizer() const override { return "sentencepiece"; }
+  std::string train(int size, const std::vector<std::string>& lines) const override {
+    return train_sentencepiece("bpe", size, lines);
+  }
+};
+
+REHEARSE_REGISTER(TokenizerTrainer, "bpe", BpeTrainer);
+
+class UnigramTrainer final : public TokenizerTrainer {
+ public:
+  struct Options {
+    static Options from(ConfigNode&) { return {}; }
+  };
+  static constexpr const char* kExample = "{type: unigram}";
+  UnigramTrainer(const Options&, const Context&) {}
+  std::string tokenizer() const override { return "sentencepiece"; }
+  std::string train(int size, const std::vector<std::string>& lines) const override {
+    return train_sentencepiece("unigram", size, lines);
+  }
+};
+
+REHEARSE_REGISTER(TokenizerTrainer, "unigram", UnigramTrainer);
+
+}  // namespace
+
+}  // namespace rehearse

@@ -1,0 +1,106 @@
+#include "data/text/scoring.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "trainer/base/error.h"
+#include "trainer/base/random.h"
+
+namespace rehearse {
+namespace {
+
+void expect_counts(const EditCounts& counts, int substitutions, int deletions, int insertions, int length) {
+  EXPECT_EQ(counts.substitutions, substitutions);
+  EXPECT_EQ(counts.deletions, deletions);
+  EXPECT_EQ(counts.insertions, insertions);
+  EXPECT_EQ(counts.reference_length, length);
+}
+
+TEST(CharacterEdits, CountsEachKind) {
+  expect_counts(character_edits("kitten", "sitting"), 2, 0, 1, 6);
+  expect_counts(character_edits("abc", "abc"), 0, 0, 0, 3);
+  expect_counts(character_edits("abc", ""), 0, 3, 0, 3);
+  expect_counts(character_edits("", "ab"), 0, 0, 2, 0);
+  expect_counts(character_edits("", ""), 0, 0, 0, 0);
+}
+
+TEST(CharacterEdits, CountsCodePointsAndSpaces) {
+  expect_counts(character_edits("ёлка", "елка"), 1, 0, 0, 4);
+  expect_counts(character_edits("a b", "ab"), 0, 1, 0, 3);
+}
+
+TEST(CharacterEdits, RefuseTextThatIsNotUtf8) {
+  EXPECT_THROW(character_edits("a", "\xFF"), DataError);
+}
+
+TEST(WordEdits, SplitAtRunsOfSpaces) {
+  expect_counts(word_edits("the cat sat", " the  bat sat down "), 1, 0, 1, 3);
+  expect_counts(word_edits("", "  "), 0, 0, 0, 0);
+}
+
+TEST(EditCounts, RateOfAnEmptyReferenceIsZeroOrOne) {
+  EXPECT_EQ(character_edits("", "").rate(), 0.0);
+  EXPECT_EQ(character_edits("", "abc").rate(), 1.0);
+  EXPECT_EQ(character_edits("ab", "abxyz").rate(), 1.5);
+}
+
+TEST(EditCounts, ASetDividesSumsAndCountsInsertionsOfEmptyReferences) {
+  EditCounts sum = character_edits("aaaaaaaaaa", "aaaaaaaaaa");
+  sum += character_edits("b", "c");
+  sum += character_edits("", "xx");
+  EXPECT_DOUBLE_EQ(sum.rate(), 3.0 / 11.0);
+}
+
+// The smallest number of edits by plain recursion: slow, and not the algorithm under test.
+int fewest_edits(const std::string& a, const std::string& b) {
+  if (a.empty() || b.empty()) return static_cast<int>(a.size() + b.size());
+  const std::string a_rest = a.substr(1), b_rest = b.substr(1);
+  return std::min({fewest_edits(a_rest, b_rest) + (a[0] == b[0] ? 0 : 1), fewest_edits(a_rest, b) + 1,
+                   fewest_edits(a, b_rest) + 1});
+}
+
+TEST(CharacterEdits, AreTheFewestPossible) {
+  const uint64_t seed = 11;
+  SCOPED_TRACE(concat("seed ", seed));
+  for (uint64_t trial = 0; trial < 300; ++trial) {
+    const RandomKey key = RandomKey(seed).with(trial);
+    std::string a(key.below(6, 0), ' '), b(key.below(6, 1), ' ');
+    for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<char>('a' + key.below(3, 10 + i));
+    for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<char>('a' + key.below(3, 20 + i));
+    const EditCounts counts = character_edits(a, b);
+    ASSERT_EQ(counts.edits(), fewest_edits(a, b)) << a << " / " << b;
+    ASSERT_EQ(counts.insertions - counts.deletions, static_cast<int64_t>(b.size()) - static_cast<int64_t>(a.size()));
+    const EditCounts reversed = character_edits(b, a);
+    ASSERT_EQ(reversed.edits(), counts.edits());
+  }
+}
+
+TEST(BootstrapRate, IsAFunctionOfItsSeed) {
+  std::vector<EditCounts> utterances;
+  for (int i = 0; i < 50; ++i) utterances.push_back({i % 5, 0, 0, 20});
+  const Interval first = bootstrap_rate(utterances, 0.95, 500, 3), again = bootstrap_rate(utterances, 0.95, 500, 3);
+  EXPECT_EQ(first.low, again.low);
+  EXPECT_EQ(first.high, again.high);
+  EXPECT_NE(first.low, bootstrap_rate(utterances, 0.95, 500, 4).low);
+}
+
+TEST(BootstrapRate, MatchesTheNormalIntervalOfAMean) {
+  // 400 utterances of 10 characters with 0 or 2 edits: rate 0.1, standard error 0.1 / sqrt(400) = 0.005.
+  std::vector<EditCounts> utterances;
+  for (int i = 0; i < 400; ++i) utterances.push_back({i % 2 == 0 ? 2 : 0, 0, 0, 10});
+  const Interval interval = bootstrap_rate(utterances, 0.95, 2000, 1);
+  EXPECT_NEAR(interval.low, 0.1 - 1.96 * 0.005, 0.001);
+  EXPECT_NEAR(interval.high, 0.1 + 1.96 * 0.005, 0.001);
+}
+
+TEST(BootstrapRate, OfNothingOrOneHasNoWidth) {
+  EXPECT_EQ(bootstrap_rate({}).high, 0.0);
+  const Interval one = bootstrap_rate({{1, 0, 0, 4}});
+  EXPECT_EQ(one.low, 0.25);
+  EXPECT_EQ(one.high, 0.25);
+}
+
+}  // namespace
+}  // namespace rehearse
