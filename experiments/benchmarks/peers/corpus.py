@@ -53,23 +53,60 @@ def decode(path):
     return mono if rate == SAMPLE_RATE_HZ else soxr.resample(mono, rate, SAMPLE_RATE_HZ, quality="HQ")
 
 
-class AudioCache:
-    """int16 audio in shared memory, filled by whichever process reads an utterance first."""
+class SharedRows:
+    """Rows of unequal length per utterance in shared memory, filled by whichever process asks first."""
 
-    def __init__(self, utterances):
-        self.paths = [u.path for u in utterances]
-        room = [int(u.duration_s * SAMPLE_RATE_HZ) + SAMPLE_RATE_HZ // 8 for u in utterances]
-        self.starts = torch.tensor([0, *room]).cumsum(0)
-        self.samples = torch.zeros(int(self.starts[-1]), dtype=torch.int16).share_memory_()
-        self.counts = torch.zeros(len(utterances), dtype=torch.int64).share_memory_()
+    def __init__(self, num_rows, row_shape, dtype, make):
+        self.starts = torch.tensor([0, *num_rows]).cumsum(0)
+        self.rows = torch.empty(int(self.starts[-1]), *row_shape, dtype=dtype).share_memory_()
+        self.counts = torch.zeros(len(num_rows), dtype=torch.int64).share_memory_()
+        self.make = make
 
     def __getitem__(self, index):
         start, end = int(self.starts[index]), int(self.starts[index + 1])
         if self.counts[index] == 0:
-            audio = torch.from_numpy(decode(self.paths[index])[: end - start])
-            self.samples[start : start + len(audio)] = (audio * 32768.0).round().clamp(-32768, 32767).to(torch.int16)
-            self.counts[index] = len(audio)
-        return self.samples[start : start + int(self.counts[index])]
+            made = self.make(index)[: end - start]
+            self.rows[start : start + len(made)] = made
+            self.counts[index] = len(made)
+        return self.rows[start : start + int(self.counts[index])]
+
+
+class FeatureCache(SharedRows):
+    """[T, F] features: the front-end runs once per utterance (masks come later, on the batch)."""
+
+    def __init__(self, utterances, front_end):
+        self.utterances, self.front_end = utterances, front_end
+        num_frames = [front_end.num_frames(int(u.duration_s * SAMPLE_RATE_HZ)) + 10 for u in utterances]
+        super().__init__(num_frames, (front_end.channels,), torch.float32, self.compute)
+
+    def compute(self, index):
+        samples = torch.from_numpy(decode(self.utterances[index].path))
+        return self.front_end(samples[None], torch.tensor([len(samples)]))[0][0]
+
+    def batch(self, indices):
+        rows = [self[i] for i in indices]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([len(r) for r in rows])
+
+
+class AudioCache(SharedRows):
+    """Decoded int16 audio; the front-end runs on every batch."""
+
+    def __init__(self, utterances, front_end):
+        self.utterances, self.front_end = utterances, front_end
+        room = [int(u.duration_s * SAMPLE_RATE_HZ) + SAMPLE_RATE_HZ // 8 for u in utterances]
+        super().__init__(room, (), torch.int16, self.compute)
+
+    def compute(self, index):
+        audio = torch.from_numpy(decode(self.utterances[index].path))
+        return (audio * 32768.0).round().clamp(-32768, 32767).to(torch.int16)
+
+    def batch(self, indices):
+        audio = [self[i] for i in indices]
+        samples = torch.nn.utils.rnn.pad_sequence(audio, batch_first=True).to(torch.float32) / 32768.0
+        return self.front_end(samples, torch.tensor([len(a) for a in audio]))
+
+
+CACHES = {"features": FeatureCache, "audio": AudioCache}
 
 
 @dataclass
@@ -92,22 +129,18 @@ class Batch:
 
 
 class Batches(torch.utils.data.Dataset):
-    """Plan -> Batch: audio from the cache, features, masks. Runs in the loader's workers."""
+    """Plan -> Batch: cached audio or features, then masks. Runs in the loader's workers."""
 
-    def __init__(self, utterances, cache, front_end, spec_options=None):
-        self.utterances, self.cache, self.front_end = utterances, cache, front_end
-        self.spec_options = spec_options
+    def __init__(self, utterances, cache, spec_options=None):
+        self.utterances, self.cache, self.spec_options = utterances, cache, spec_options
 
     def __getitem__(self, plan):
-        audio = [self.cache[i] for i in plan.utterances]
-        num_samples = torch.tensor([len(a) for a in audio])
-        samples = torch.nn.utils.rnn.pad_sequence(audio, batch_first=True).to(torch.float32) / 32768.0
-        x, lengths = self.front_end(samples, num_samples)
+        x, lengths = self.cache.batch(plan.utterances)
         if self.spec_options:
             x = spec_augment(x, lengths, self.spec_options)
-        tokens = [self.utterances[i].tokens for i in plan.utterances]
-        return Batch(x, lengths, torch.tensor([t for each in tokens for t in each]),
-                     torch.tensor([len(t) for t in tokens]), plan, float(num_samples.sum()) / SAMPLE_RATE_HZ)
+        own = [self.utterances[i] for i in plan.utterances]
+        return Batch(x, lengths, torch.tensor([t for u in own for t in u.tokens]),
+                     torch.tensor([len(u.tokens) for u in own]), plan, sum(u.duration_s for u in own))
 
 
 def cut(indices, durations, seconds):

@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import model as acoustic
 import settings
-from corpus import AudioCache, Batches, BatchPlans, read_manifests, usable
+from corpus import CACHES, Batches, BatchPlans, read_manifests, usable
 from evaluation import evaluate
 from features import FrontEnd
 from text import load_tokenizer
@@ -33,6 +33,7 @@ def parse_arguments():
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="compute threads per rank")
     parser.add_argument("--workers", type=int, default=1, help="loader processes per rank")
+    parser.add_argument("--cache", choices=list(CACHES), default="features", help="what is kept in memory")
     parser.add_argument("--form", choices=["btc", "bct"], default="btc", help="channels last or Conv1d")
     parser.add_argument("--sampling", choices=["balanced", "shuffle"], default="balanced")
     parser.add_argument("--mixing", choices=["spread", "adjacent"], default="spread")
@@ -40,7 +41,6 @@ def parse_arguments():
     parser.add_argument("--pool", type=int, default=8, help="updates that are bucketed by length together")
     parser.add_argument("--normalizer", choices=["tokens", "utterances"], default="tokens", help="of the loss sum")
     parser.add_argument("--bf16", action="store_true", help="autocast of the forward pass to bfloat16")
-    parser.add_argument("--compile", action="store_true", help="torch.compile with dynamic shapes")
     return parser.parse_args()
 
 
@@ -123,7 +123,6 @@ def train(model, loader, config, arguments, log):
     """Runs until the budget is spent; returns totals."""
     ddp = DistributedDataParallel(model, gradient_as_bucket_view=True, static_graph=arguments.accumulate == 1,
                                   broadcast_buffers=False)
-    forward = torch.compile(ddp, dynamic=True) if arguments.compile else ddp
     optimizer = make_optimizer(model, config["optimizer"])
     schedule, clip = Schedule(config), config["optimizer"].get("clip_norm", 1.0)
     world, step = dist.get_world_size(), 0
@@ -142,7 +141,7 @@ def train(model, loader, config, arguments, log):
             is_last = batch.plan.num_left == 1
             with contextlib.nullcontext() if is_last else ddp.no_sync():
                 with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16):
-                    logits, lengths = forward(batch.x, batch.lengths)
+                    logits, lengths = ddp(batch.x, batch.lengths)
                 loss = ctc_loss_sum(logits, lengths, batch)
                 (loss * (world / batch.plan.normalizer)).backward()  # DDP averages over ranks
             meter.add(loss.detach(), batch, hop_s)
@@ -178,7 +177,7 @@ def run_rank(rank, arguments, config, port, utterances, cache, valid, valid_cach
     model = acoustic.AcousticModel(config["model"]["blocks"], front_end.channels, len(tokenizer), arguments.form)
     torch.manual_seed(config.get("seed", 1) * 1000 + rank)
     plans = BatchPlans(utterances, config["batch"]["seconds"], rank, arguments.ranks, arguments, config.get("seed", 1))
-    dataset = Batches(utterances, cache, front_end, config["features"].get("spec_augment"))
+    dataset = Batches(utterances, cache, config["features"].get("spec_augment"))
     loader = torch.utils.data.DataLoader(dataset, sampler=plans, batch_size=None, num_workers=arguments.workers,
                                          prefetch_factor=4 if arguments.workers else None)
     out = Path(arguments.out)
@@ -191,7 +190,7 @@ def run_rank(rank, arguments, config, port, utterances, cache, valid, valid_cach
                 file.write(line + "\n")
 
     result = train(model, loader, config, arguments, log)
-    scores = evaluate(model, Batches(valid, valid_cache, front_end), tokenizer, config)
+    scores = evaluate(model, Batches(valid, valid_cache), tokenizer, config)
     if rank == 0:
         result = {**scores, **result, "seed": config.get("seed", 1), "arguments": vars(arguments),
                   "parameters": sum(p.numel() for p in model.parameters()), "torch": torch.__version__}
@@ -224,8 +223,8 @@ def main():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    mp.spawn(run_rank, (arguments, config, port, utterances, AudioCache(utterances), valid, AudioCache(valid)),
-             nprocs=arguments.ranks)
+    caches = [CACHES[arguments.cache](part, front_end) for part in (utterances, valid)]
+    mp.spawn(run_rank, (arguments, config, port, utterances, caches[0], valid, caches[1]), nprocs=arguments.ranks)
 
 
 if __name__ == "__main__":
