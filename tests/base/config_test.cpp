@@ -68,13 +68,16 @@ TEST(Config, WrongTypeAndRangeSayExpectedAndFound) {
   Config config = Config::parse("lr: fast\nsteps: -4\nflag: 1\nkind: sgdd\nquoted: \"3\"\n", "run.yaml");
   ConfigNode root = config.root();
   EXPECT_EQ(error_of([&] { root.number("lr", 0); }), "run.yaml:1: lr: expected a number; found fast");
-  EXPECT_EQ(error_of([&] { root.integer("steps", 0, {0, 100}); }),
+  EXPECT_EQ(error_of([&] {
+              root.integer("steps", 0, {0, 100});
+            }),
             "run.yaml:2: steps: expected a whole number from 0 to 100; found -4");
   EXPECT_EQ(error_of([&] { root.boolean("flag", true); }), "run.yaml:3: flag: expected true or false; found 1");
-  EXPECT_EQ(error_of([&] { root.choice("kind", "", {"adamw", "sgd"}); }),
+  EXPECT_EQ(error_of([&] {
+              root.choice("kind", "", {"adamw", "sgd"});
+            }),
             "run.yaml:4: kind: expected one of adamw, sgd; found \"sgdd\"; did you mean \"sgd\"?");
-  EXPECT_EQ(error_of([&] { root.integer("quoted", 0); }),
-            "run.yaml:5: quoted: expected a whole number; found \"3\"");
+  EXPECT_EQ(error_of([&] { root.integer("quoted", 0); }), "run.yaml:5: quoted: expected a whole number; found \"3\"");
   EXPECT_THAT(error_of([&] { root.child("lr"); }), HasSubstr("expected a map; found fast"));
   EXPECT_THAT(error_of([&] { root.required_text("absent"); }), HasSubstr("absent: expected a text; found nothing"));
 }
@@ -97,8 +100,16 @@ TEST_F(ConfigFiles, ExtendsMergesMapsAndReplacesLists) {
   config.root().expect_all_read();
 }
 
+TEST_F(ConfigFiles, AMapOfAnotherTypeReplacesInsteadOfMerging) {
+  write("base.yaml", "optimizer: {type: adamw, beta1: 0.9}\n");
+  const std::string child = write("child.yaml", "extends: base.yaml\noptimizer: {type: sgd, momentum: 0.5}\n");
+  Config config = Config::load(child);
+  EXPECT_FALSE(config.root().child("optimizer").has("beta1"));
+}
+
 TEST_F(ConfigFiles, MissingFilesAndCirclesAreOneClearLine) {
-  EXPECT_THAT(error_of([&] { Config::load((folder_ / "none.yaml").string()); }), HasSubstr("none.yaml: expected a readable file"));
+  EXPECT_THAT(error_of([&] { Config::load((folder_ / "none.yaml").string()); }),
+              HasSubstr("none.yaml: expected a readable file"));
   const std::string orphan = write("orphan.yaml", "x: 1\nextends: gone.yaml\n");
   EXPECT_THAT(error_of([&] { Config::load(orphan); }), HasSubstr("orphan.yaml:2: extends: expected an existing file"));
   const std::string circle = write("circle.yaml", "extends: circle.yaml\n");
@@ -115,7 +126,8 @@ TEST_F(ConfigFiles, OverridesReachListItemsAndRejectNonsense) {
 }
 
 TEST(Config, ResolvedTextReadsBackToTheSameTree) {
-  const std::string yaml = "name: \"quoted: text # not a comment\"\nnested:\n  - {a: 1, b: [x, \"-y\"]}\n  - {}\nempty: {}\nneg: -3\n";
+  const std::string yaml =
+      "name: \"quoted: text # not a comment\"\nnested:\n  - {a: 1, b: [x, \"-y\"]}\n  - {}\nempty: {}\nneg: -3\n";
   const std::string once = Config::parse(yaml).resolved();
   EXPECT_EQ(Config::parse(once).resolved(), once);
   Config config = Config::parse(once);

@@ -150,10 +150,22 @@ std::unique_ptr<ConfigValue> parse_yaml(const std::string& text, const std::stri
   }
 }
 
+namespace {
+
+// A part of another type has other keys: its map replaces the one below instead of inheriting keys it does not know.
+bool names_another_type(const ConfigValue& base, const ConfigValue& over) {
+  const ConfigValue* before = base.find("type");
+  const ConfigValue* after = over.find("type");
+  return before && after && before->scalar != after->scalar;
+}
+
+}  // namespace
+
 void merge_into(ConfigValue& base, std::unique_ptr<ConfigValue> over) {
   for (auto& [key, child] : over->map) {
     ConfigValue* existing = base.find(key);
-    if (existing && existing->kind == ConfigValue::Kind::kMap && child->kind == ConfigValue::Kind::kMap) {
+    if (existing && existing->kind == ConfigValue::Kind::kMap && child->kind == ConfigValue::Kind::kMap &&
+        !names_another_type(*existing, *child)) {
       merge_into(*existing, std::move(child));
     } else if (existing) {
       *existing = std::move(*child);

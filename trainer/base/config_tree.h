@@ -12,7 +12,7 @@ namespace rehearse {
 // error.
 std::unique_ptr<ConfigValue> parse_yaml(const std::string& text, const std::string& name);
 
-// Keys of `over` win; maps merge, everything else is replaced.
+// Keys of `over` win; maps merge unless they name another `type`, everything else is replaced.
 void merge_into(ConfigValue& base, std::unique_ptr<ConfigValue> over);
 
 // "a.b.0.c=value" with value in YAML; origin "--set".
