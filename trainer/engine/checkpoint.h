@@ -1,0 +1,70 @@
+// Checkpoints: a directory that is complete or refused (trainer/engine/CHECKPOINT.md).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "trainer/base/files.h"
+#include "trainer/base/state.h"
+
+namespace rehearse {
+
+// A named float tensor; `values` belongs to the caller.
+struct TensorSpan {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::span<const float> values;
+};
+
+// Everything that goes into one checkpoint.
+struct CheckpointContents {
+  uint64_t step = 0;
+  std::vector<TensorSpan> model;              // parameters and buffers
+  std::vector<TensorSpan> optimizer;
+  State state;                                // sampler, plans, trainer
+  std::map<std::string, std::string> files;   // config.yaml, tokenizer.txt, front_end.json …
+};
+
+// Writes folder/step-00001200 through a temporary folder beside it; returns its path. Throws CommError when a write fails
+// or the disk has no room; the folder then holds what it held before.
+fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& folder, FileLayer& files);
+
+// A loaded and verified checkpoint; tensors own their values.
+struct LoadedCheckpoint {
+  struct Tensor {
+    std::vector<int64_t> shape;
+    std::vector<float> values;
+  };
+  fs::path path;
+  uint64_t step = 0;
+  std::map<std::string, Tensor> model;
+  std::map<std::string, Tensor> optimizer;
+  State state;
+  std::map<std::string, std::string> files;
+};
+
+// path: a checkpoint, a run folder or its checkpoints folder (then the best, or else the newest). `with_state` false leaves
+// out optimizer and state. Throws DataError naming the file that is torn or absent.
+LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state);
+
+// Checkpoints in `folder` from newest to oldest; unfinished and foreign folders are not among them.
+std::vector<fs::path> list_checkpoints(const fs::path& folder);
+
+// The newest that verifies, for --resume auto; reasons of the refused ones are appended to `refused`.
+std::optional<LoadedCheckpoint> load_newest(const fs::path& folder, std::vector<std::string>& refused);
+
+// Points folder/best at a checkpoint.
+void mark_best(const fs::path& checkpoint, FileLayer& files);
+
+// Removes all but the newest `keep_last`, the best, and steps divisible by keep_every_steps (0: none).
+void rotate_checkpoints(const fs::path& folder, int64_t keep_last, int64_t keep_every_steps);
+
+// Reads and checks sizes and SHA-256 of every file; DataError "file: expected, found".
+void verify_checkpoint(const fs::path& checkpoint);
+
+}  // namespace rehearse

@@ -1,0 +1,97 @@
+#include "trainer/engine/run_options.h"
+
+#include <filesystem>
+#include <set>
+#include <span>
+
+#include "trainer/base/config_tree.h"
+#include "trainer/base/error.h"
+#include "trainer/base/files.h"
+
+namespace rehearse {
+namespace {
+
+void expect_files(const ConfigNode& node, const std::string& key, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths)
+    if (!fs::is_regular_file(path)) node.fail(key, concat("expected an existing file; found no \"", path, "\""));
+}
+
+void read_data(ConfigNode data, RunOptions& options) {
+  options.train_manifests = data.texts("train", {});
+  options.valid_manifests = data.texts("valid", {});
+  options.normalizer = data.text("normalizer", "basic/1");
+  options.tokenizer = data.text("tokenizer", "");
+  if (options.train_manifests.empty()) data.fail("train", "expected at least one manifest; found an empty list");
+  if (options.tokenizer.empty())
+    data.fail("tokenizer", "expected a file made by `rehearse tokenizer`; found nothing");
+  expect_files(data, "train", options.train_manifests);
+  expect_files(data, "valid", options.valid_manifests);
+  expect_files(data, "tokenizer", {options.tokenizer});
+  options.corpus.min_duration_s = data.number("min_duration_s", 0.1, {0.0, 3600});
+  options.corpus.max_duration_s = data.number("max_duration_s", 20.0, {0.01, 3600});
+  options.corpus.max_rejected_share = data.number("max_rejected_share", 0.2, {0.0, 1.0});
+  ConfigNode loader = data.child("loader");
+  options.loader = Loader::Options::from(loader);
+}
+
+void read_budget(ConfigNode budget, RunOptions& options) {
+  options.budget.steps = budget.integer("steps", 0, {0, int64_t{1} << 40});
+  options.budget.draws = budget.integer("draws", 0, {0, int64_t{1} << 50});
+  options.budget.passes = budget.number("passes", 0, {0, 1e6});
+  options.budget.minutes = budget.number("minutes", 0, {0, 1e7});
+  if (options.budget.steps == 0 && options.budget.draws == 0 && options.budget.passes == 0 && options.budget.minutes == 0)
+    budget.fail("steps", "expected one of budget.steps, draws, passes or minutes above 0; found none");
+}
+
+void read_cadence(ConfigNode root, RunOptions& options) {
+  ConfigNode validation = root.child("validation");
+  options.validate_every_steps = validation.integer("every_steps", 0, {0, int64_t{1} << 40});
+  options.validate_every_minutes = validation.number("every_minutes", 0, {0, 1e6});
+  options.validation_batch_s = validation.number("batch_seconds", 120, {1, 1e5});
+  options.early_stop_patience = validation.integer("early_stop_patience", 0, {0, 1000000});
+  ConfigNode checkpoint = root.child("checkpoint");
+  options.save_every_steps = checkpoint.integer("every_steps", 0, {0, int64_t{1} << 40});
+  options.save_every_minutes = checkpoint.number("every_minutes", 5, {0, 1e6});
+  options.keep_last = checkpoint.integer("keep_last", 2, {1, 1000000});
+  options.keep_every_steps = checkpoint.integer("keep_every_steps", 0, {0, int64_t{1} << 40});
+  options.keep_best = checkpoint.boolean("keep_best", true);
+  ConfigNode comm = root.child("comm");
+  options.comm_timeout_s = comm.number("timeout_s", 300, {0.5, 1e6});
+  options.term_grace_s = comm.number("term_grace_s", 5, {0.5, 1e6});
+  options.bucket_bytes = comm.integer("bucket_kb", 1024, {1, 1 << 20}) * 1024;
+  options.checksum_every_steps = comm.integer("checksum_every_steps", 100, {0, int64_t{1} << 40});
+  options.log_every_steps = root.child("log").integer("every_steps", 10, {1, 1000000});
+}
+
+}  // namespace
+
+RunOptions RunOptions::from(Config& config, const std::string& config_path) {
+  ConfigNode root = config.root();
+  RunOptions options;
+  options.seed = static_cast<uint64_t>(root.integer("seed", 1, {0, std::numeric_limits<int64_t>::max()}));
+  options.device = root.choice("device", "cpu", {"cpu", "cuda"});
+  options.threads = static_cast<int>(root.integer("threads", 0, {0, 1024}));
+  options.folder = root.child("run").text("folder", "");
+  if (options.folder.empty()) options.folder = "runs/" + fs::path(config_path).stem().string();
+  read_data(root.child("data"), options);
+  ConfigNode batch = root.child("batch"), curriculum = root.child("curriculum");
+  options.batch = BatchPlanner::Options::from(batch, curriculum);
+  ConfigNode optimizer = root.child("optimizer");
+  options.lr = optimizer.number("lr", 0.002, {0, 1000});
+  options.clip_norm = optimizer.number("clip_norm", 1.0, {0, 1e9});
+  read_budget(root.child("budget"), options);
+  read_cadence(root, options);
+  return options;
+}
+
+std::string trajectory_hash(const Config& config) {
+  static const std::set<std::string> kOutside = {"run", "threads", "budget", "validation", "checkpoint", "comm", "log"};
+  auto copy = config.value().clone();
+  std::erase_if(copy->map, [](const auto& pair) { return kOutside.contains(pair.first); });
+  if (ConfigValue* data = copy->find("data"))
+    std::erase_if(data->map, [](const auto& pair) { return pair.first == "valid" || pair.first == "loader"; });
+  const std::string text = print_yaml(*copy, false);
+  return sha256_of(std::as_bytes(std::span(text)));
+}
+
+}  // namespace rehearse

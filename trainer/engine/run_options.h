@@ -1,0 +1,65 @@
+// What one run is, read from its configuration. Parts (model, sampler, optimizer …) read their own maps.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/corpus.h"
+#include "data/loader.h"
+#include "data/sampler/batch_planner.h"
+#include "trainer/base/config.h"
+
+namespace rehearse {
+
+struct BudgetOptions {
+  int64_t steps = 0;
+  int64_t draws = 0;
+  double passes = 0;
+  double minutes = 0;
+};
+
+struct RunOptions {
+  uint64_t seed = 1;
+  std::string device = "cpu";
+  int threads = 0;
+  std::string folder;
+
+  std::vector<std::string> train_manifests;
+  std::vector<std::string> valid_manifests;
+  std::string normalizer;
+  std::string tokenizer;
+  Corpus::Options corpus;
+  Loader::Options loader;
+  BatchPlanner::Options batch;
+
+  double lr = 0;
+  double clip_norm = 0;
+  BudgetOptions budget;
+
+  int64_t validate_every_steps = 0;
+  double validate_every_minutes = 0;
+  double validation_batch_s = 120;
+  int64_t early_stop_patience = 0;
+
+  int64_t save_every_steps = 0;
+  double save_every_minutes = 0;
+  int64_t keep_last = 2;
+  int64_t keep_every_steps = 0;
+  bool keep_best = true;
+
+  double comm_timeout_s = 300;
+  double term_grace_s = 5;
+  int64_t bucket_bytes = 0;
+  int64_t checksum_every_steps = 0;
+  int64_t log_every_steps = 10;
+
+  // config_path names the default run folder. Files named in the configuration must exist: ConfigError else.
+  static RunOptions from(Config& config, const std::string& config_path);
+};
+
+// SHA-256 over the resolved keys that change the trajectory: budget, logging, validation, saving, loader threads and
+// communication are outside it. Call it once all parts have read their options.
+std::string trajectory_hash(const Config& config);
+
+}  // namespace rehearse
