@@ -26,7 +26,9 @@ class Utterance:
 def read_manifests(paths, normalizer, tokenizer):
     utterances = []
     for manifest in map(Path, paths):
-        for line in manifest.read_text(encoding="utf-8").splitlines():
+        for line in manifest.read_text(encoding="utf-8").split("\n"):
+            if not line.strip():
+                continue
             entry = json.loads(line)
             reference = normalize(entry["text"], normalizer)
             path = manifest.parent / entry["audio_filepath"]

@@ -132,8 +132,8 @@ class Transformer(nn.Module):
 
     def forward(self, x, lengths):
         x = self.layout.to_btc(x)
-        position = torch.arange(x.shape[1], dtype=torch.float32)
-        frequency = 10000.0 ** (-torch.arange(0, self.size, 2, dtype=torch.float32) / self.size)
+        position = torch.arange(x.shape[1], dtype=x.dtype)
+        frequency = 10000.0 ** (-torch.arange(0, self.size, 2, dtype=x.dtype) / self.size)
         angles = position[:, None] * frequency[None, :]
         is_real = torch.arange(x.shape[1])[None, :] < lengths[:, None]
         for layer in self.layers:
@@ -186,12 +186,17 @@ def initialize(model):
             nn.init.uniform_(parameter, -bound, bound)
 
 
+def is_plain(name):
+    """Biases and norms, which do not decay."""
+    return name.endswith("bias") or "norm" in name
+
+
 def to_checkpoint(model):
     """Names and shapes of models/README.md, contiguous: depthwise [K, C], pointwise [O, I], conv [O, K, I]."""
-    return {name: _to_checkpoint(name, tensor.detach()) for name, tensor in model.state_dict().items()}
+    return {name: checkpoint_shape(name, tensor.detach()) for name, tensor in model.state_dict().items()}
 
 
-def _to_checkpoint(name, tensor):
+def checkpoint_shape(name, tensor):
     if ".depthwise." in name:
         return tensor.reshape(tensor.shape[0], -1).t().contiguous().clone()
     if name.endswith(".conv.weight"):

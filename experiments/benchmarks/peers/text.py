@@ -84,7 +84,7 @@ def main():
     out, manifests = sys.argv[1], sys.argv[2:]
     characters = set()
     for manifest in manifests:
-        for line in Path(manifest).read_text(encoding="utf-8").splitlines():
+        for line in filter(str.strip, Path(manifest).read_text(encoding="utf-8").split("\n")):
             characters |= set(normalize(json.loads(line)["text"]))
     lines = ["<space>" if c == " " else c for c in sorted(characters)]
     Path(out).write_text("\n".join([MAGIC, *lines]) + "\n", encoding="utf-8")

@@ -71,8 +71,8 @@ class Schedule:
 
 def make_optimizer(model, options):
     """Fused; biases and norms do not decay."""
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    plain = [p for p in model.parameters() if p.dim() <= 1]
+    decayed = [p for name, p in model.named_parameters() if not acoustic.is_plain(name)]
+    plain = [p for name, p in model.named_parameters() if acoustic.is_plain(name)]
     decay = options.get("weight_decay", 0.01)
     groups = [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
     if options.get("type", "adamw") == "sgd":
