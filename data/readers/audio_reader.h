@@ -23,7 +23,10 @@ class AudioReader {
   virtual bool accepts(const std::string& path) const = 0;
   // The part [offset_s, offset_s + duration_s); duration_s <= 0 means to the end. Channels are averaged.
   // Throws DataError for anything that is not readable audio: absent, empty, truncated header, NaN samples, 0 samples.
+  // A file that ends before the part does gives what is there.
   virtual AudioClip read(const std::string& path, double offset_s, double duration_s) const = 0;
+  // Length of the whole file, from its header where that can be trusted; same failures as read().
+  virtual double duration_s(const std::string& path) const = 0;
 };
 
 // All registered readers, asked in name order; the last resort is libsndfile.
@@ -32,11 +35,14 @@ class AudioReaders {
   AudioReaders();
   // Decoded, averaged to mono and resampled (soxr, high quality) to sample_rate_hz.
   std::vector<float> read(const std::string& path, double offset_s, double duration_s, int sample_rate_hz) const;
+  double duration_s(const std::string& path) const;
 
  private:
+  const AudioReader& reader_of(const std::string& path) const;
   std::vector<std::unique_ptr<AudioReader>> readers_;
 };
 
+// llround(samples.size() * to_hz / from_hz) samples, at least one when there is any.
 std::vector<float> resample(const std::vector<float>& samples, int from_hz, int to_hz);
 
 }  // namespace rehearse

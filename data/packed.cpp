@@ -1,0 +1,239 @@
+#include "data/packed.h"
+
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "data/sound_file.h"
+#include "trainer/base/error.h"
+
+namespace rehearse {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kFormatName = "rehearse-pack";
+constexpr int kFormatVersion = 1;
+constexpr const char* kContentsFile = "pack.json";
+constexpr const char* kManifestFile = "manifest.jsonl";
+constexpr uint64_t kLeastShardBytes = 64u << 10;
+constexpr uint64_t kHeaderBytes = 16u << 10;  // HDF5's own structures, generously
+constexpr uint64_t kIndexBytesPerRow = 3 * sizeof(uint64_t) + sizeof(uint8_t);
+
+std::string shard_name(size_t number) {
+  char name[32];
+  std::snprintf(name, sizeof(name), "shard-%05zu.h5", number);
+  return name;
+}
+
+PackContents::Shard shard_of(const nlohmann::json& fields) {
+  return {fields.at("file").get<std::string>(), fields.at("sha256").get<std::string>(),
+          fields.at("bytes").get<uint64_t>(), fields.at("utterances").get<uint64_t>(),
+          fields.at("samples").get<uint64_t>()};
+}
+
+// The line as it stands in the pack: another audio path, no offset, and the stable id spelled out.
+std::string packed_line(const std::string& line, const std::string& audio_filepath, uint64_t id) {
+  ordered_json fields = ordered_json::parse(line);
+  fields["audio_filepath"] = audio_filepath;
+  fields.erase("offset");
+  fields["id"] = stable_id_text(id);
+  return fields.dump() + "\n";
+}
+
+std::vector<std::byte> encoded(const std::vector<float>& samples, const PackWriter::Options& options) {
+  const std::vector<int16_t> grid = to_int16(samples);
+  if (options.encoding == PackEncoding::kFlac) return encode_flac(grid, options.sample_rate_hz);
+  std::vector<std::byte> bytes(grid.size() * 2);
+  for (size_t i = 0; i < grid.size(); ++i) {
+    const auto word = static_cast<uint16_t>(grid[i]);
+    bytes[2 * i] = static_cast<std::byte>(word & 0xFF);
+    bytes[2 * i + 1] = static_cast<std::byte>(word >> 8);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+PackContents read_pack_contents(const fs::path& folder) {
+  const fs::path path = folder / kContentsFile;
+  const std::string text = read_text(path);
+  try {
+    const auto fields = nlohmann::json::parse(text);
+    if (fields.at("format").get<std::string>() != kFormatName)
+      throw DataError(path.string(), ": format: expected ", kFormatName, "; found ", fields.at("format").dump());
+    if (fields.at("version").get<int>() != kFormatVersion)
+      throw DataError(path.string(), ": version: expected ", kFormatVersion, "; found ", fields.at("version").dump(),
+                      "; pack the corpus again with this program");
+    PackContents contents;
+    contents.sample_rate_hz = fields.at("sample_rate_hz").get<int>();
+    for (const auto& shard : fields.at("shards")) contents.shards.push_back(shard_of(shard));
+    return contents;
+  } catch (const nlohmann::json::exception& failure) {
+    throw DataError(path.string(), ": expected the contents of a pack; found ", failure.what());
+  }
+}
+
+namespace {
+
+PackContents::Shard listed_shard(const fs::path& path) {
+  const PackContents contents = read_pack_contents(path.parent_path());
+  for (const auto& shard : contents.shards)
+    if (shard.file == path.filename()) return shard;
+  throw DataError(path.string(), ": expected a shard that ", kContentsFile, " lists; found another; pack it again");
+}
+
+}  // namespace
+
+void verify_shard(const fs::path& path) {
+  const PackContents::Shard expected = listed_shard(path);
+  std::error_code failure;
+  const uint64_t bytes = fs::file_size(path, failure);
+  if (failure) throw DataError(path.string(), ": expected a packed shard; found ", failure.message());
+  if (bytes != expected.bytes)
+    throw DataError(path.string(), ": expected ", expected.bytes, " bytes; found ", bytes,
+                    "; the shard is torn: copy or pack it again");
+  const std::string found = sha256_of_file(path);
+  if (found != expected.sha256)
+    throw DataError(path.string(), ": expected sha256 ", expected.sha256, "; found ", found,
+                    "; the shard is damaged: copy or pack it again");
+}
+
+// The shard being filled; its encoded bytes are spooled to a temporary file.
+struct PackWriter::OpenShard {
+  explicit OpenShard(const fs::path& path) : spool_path(path), spool(path, std::ios::binary | std::ios::trunc) {
+    if (!spool) throw CommError(path.string(), ": expected to create a file; found no permission or no space");
+  }
+  ~OpenShard() {
+    std::error_code ignored;
+    fs::remove(spool_path, ignored);
+  }
+  uint64_t file_bytes() const {
+    return kHeaderBytes + audio_bytes + manifest.size() + index.size() * kIndexBytesPerRow;
+  }
+
+  fs::path spool_path;
+  std::ofstream spool;
+  ShardIndex index;
+  std::string manifest;
+  uint64_t audio_bytes = 0;
+  uint64_t samples = 0;
+};
+
+PackWriter::PackWriter(const fs::path& folder, const Options& options, FileLayer& files)
+    : folder_((fs::create_directories(folder), folder)), options_(options), files_(files), lock_(folder / "pack.lock") {
+  if (options_.shard_bytes < kLeastShardBytes)
+    throw ConfigError("pack: shard size: expected at least ", kLeastShardBytes, " bytes; found ", options_.shard_bytes);
+  if (fs::exists(folder_ / kContentsFile)) {
+    contents_ = read_pack_contents(folder_);
+    if (contents_.sample_rate_hz != options_.sample_rate_hz)
+      throw ConfigError((folder_ / kContentsFile).string(), ": expected ", contents_.sample_rate_hz,
+                        " Hz as in the shards there; found ", options_.sample_rate_hz,
+                        " Hz; use that rate or another folder");
+  } else {
+    if (fs::exists(folder_ / shard_name(0)))
+      throw DataError((folder_ / kContentsFile).string(), ": expected it beside ", shard_name(0),
+                      "; found none; restore it or use another folder");
+    contents_.sample_rate_hz = options_.sample_rate_hz;
+    write_contents();
+  }
+  recover_manifest();
+}
+
+PackWriter::~PackWriter() = default;
+
+// A writer killed between pack.json and manifest.jsonl leaves the latter behind; the shards hold the same lines.
+void PackWriter::recover_manifest() {
+  const fs::path path = folder_ / kManifestFile;
+  uint64_t expected = 0;
+  for (const auto& shard : contents_.shards) expected += shard.utterances;
+  const auto collect_ids = [&] {
+    ids_.clear();
+    if (fs::exists(path))
+      scan_manifest(path.string(), [&](Utterance&& utterance, const std::string&) { ids_.insert(utterance.id); });
+  };
+  collect_ids();
+  if (ids_.size() == expected) return;
+  std::string lines;
+  for (const auto& shard : contents_.shards) {
+    verify_shard(folder_ / shard.file);
+    lines += read_shard_manifest(folder_ / shard.file);
+  }
+  replace_text(files_, path, lines);
+  collect_ids();
+}
+
+void PackWriter::add(const Utterance& utterance, const std::string& line, const std::vector<float>& samples) {
+  if (samples.empty()) throw DataError(utterance.audio_path, ": expected audio to pack; found 0 samples");
+  if (has(utterance.id))
+    throw DataError(folder_.string(), ": id: expected one not yet packed; found ", stable_id_text(utterance.id), " (\"",
+                    utterance.audio_path, "\"); give it another `id`");
+  const std::vector<std::byte> bytes = encoded(samples, options_);
+  const uint64_t added = bytes.size() + line.size() + 256 + kIndexBytesPerRow;
+  if (kHeaderBytes + added > options_.shard_bytes)
+    throw DataError(utterance.audio_path, ": expected at most one shard of ", options_.shard_bytes, " bytes; found ",
+                    added, "; cut the utterance");
+  if (open_ && open_->file_bytes() + added > options_.shard_bytes) commit_shard();
+  if (!open_) open_ = std::make_unique<OpenShard>(folder_ / "audio.tmp");
+
+  const std::string name = shard_name(contents_.shards.size()) + "#" + std::to_string(open_->index.size());
+  open_->spool.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  if (!open_->spool) throw CommError(open_->spool_path.string(), ": expected to write; found no space");
+  open_->index.offset.push_back(open_->audio_bytes);
+  open_->index.bytes.push_back(bytes.size());
+  open_->index.samples.push_back(samples.size());
+  open_->index.encoding.push_back(static_cast<uint8_t>(options_.encoding));
+  open_->manifest += packed_line(line, name, utterance.id);
+  open_->audio_bytes += bytes.size();
+  open_->samples += samples.size();
+  ids_.insert(utterance.id);
+}
+
+void PackWriter::finish() {
+  if (open_) commit_shard();
+}
+
+void PackWriter::commit_shard() {
+  const std::unique_ptr<OpenShard> shard = std::move(open_);
+  shard->spool.close();
+  if (!shard->spool) throw CommError(shard->spool_path.string(), ": expected to write; found no space");
+  const std::string name = shard_name(contents_.shards.size());
+  const fs::path temporary = folder_ / (name + ".tmp");
+  write_shard(temporary, shard->spool_path, shard->index, shard->manifest, options_.sample_rate_hz);
+  PackContents::Shard entry{name, sha256_of_file(temporary), fs::file_size(temporary), shard->index.size(),
+                            shard->samples};
+  files_.rename(temporary, folder_ / name);
+  files_.sync_folder(folder_);
+  contents_.shards.push_back(std::move(entry));
+  write_contents();
+
+  const fs::path manifest = folder_ / kManifestFile;
+  const fs::path longer = folder_ / "manifest.jsonl.tmp";
+  fs::remove(longer);
+  if (fs::exists(manifest)) fs::copy_file(manifest, longer);
+  std::ofstream out(longer, std::ios::binary | std::ios::app);
+  out << shard->manifest;
+  out.close();
+  if (!out) throw CommError(longer.string(), ": expected to write; found no space");
+  sync_file(longer);
+  files_.rename(longer, manifest);
+  files_.sync_folder(folder_);
+}
+
+void PackWriter::write_contents() {
+  ordered_json fields;
+  fields["format"] = kFormatName;
+  fields["version"] = kFormatVersion;
+  fields["sample_rate_hz"] = contents_.sample_rate_hz;
+  fields["shards"] = ordered_json::array();
+  for (const auto& shard : contents_.shards)
+    fields["shards"].push_back({{"file", shard.file},
+                                {"sha256", shard.sha256},
+                                {"bytes", shard.bytes},
+                                {"utterances", shard.utterances},
+                                {"samples", shard.samples}});
+  replace_text(files_, folder_ / kContentsFile, fields.dump(2) + "\n");
+}
+
+}  // namespace rehearse

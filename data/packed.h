@@ -1,0 +1,97 @@
+// Packed corpus: a folder of immutable shards, pack.json and manifest.jsonl (data/FORMATS.md).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "data/manifest.h"
+#include "data/packed_shard.h"
+#include "data/readers/audio_reader.h"
+#include "trainer/base/files.h"
+
+namespace rehearse {
+
+// What pack.json says. Only shards it lists exist for readers.
+struct PackContents {
+  struct Shard {
+    std::string file;  // "shard-00000.h5"
+    std::string sha256;
+    uint64_t bytes = 0;
+    uint64_t utterances = 0;
+    uint64_t samples = 0;
+  };
+  int sample_rate_hz = 0;
+  std::vector<Shard> shards;
+};
+PackContents read_pack_contents(const fs::path& folder);
+
+// Length and SHA-256 against the pack.json beside the shard. DataError naming a torn, damaged or unlisted shard.
+void verify_shard(const fs::path& shard);
+
+// Appends utterances to the pack in a folder (made when absent). A shard counts once pack.json lists it: whatever kills
+// the writer costs at most the unfinished shard. One writer per folder, held by a lock file. Not thread-safe.
+class PackWriter {
+ public:
+  struct Options {
+    PackEncoding encoding = PackEncoding::kFlac;
+    int sample_rate_hz = 16000;
+    uint64_t shard_bytes = 1ull << 30;  // a shard file is at most this long
+  };
+  // files outlives the writer. ConfigError when the pack there has another sample rate.
+  PackWriter(const fs::path& folder, const Options& options, FileLayer& files);
+  ~PackWriter();
+
+  bool has(uint64_t id) const { return ids_.contains(id); }
+  // samples at the pack's rate; line is the utterance's manifest line: all its fields are kept, with the same stable
+  // id.
+  void add(const Utterance& utterance, const std::string& line, const std::vector<float>& samples);
+  // Makes everything added so far durable and visible. Without it the open shard is dropped.
+  void finish();
+
+  const PackContents& contents() const { return contents_; }
+
+ private:
+  struct OpenShard;
+  void recover_manifest();
+  void commit_shard();
+  void write_contents();
+
+  fs::path folder_;
+  Options options_;
+  FileLayer& files_;
+  FileLock lock_;
+  PackContents contents_;
+  std::unordered_set<uint64_t> ids_;
+  std::unique_ptr<OpenShard> open_;
+};
+
+// "folder/shard-00000.h5#7"
+struct PackedPath {
+  fs::path shard;
+  uint64_t row = 0;
+};
+std::optional<PackedPath> parse_packed_path(const std::string& path);
+
+// Reads packed audio. A shard's checksum is verified once, before HDF5 opens it; after that a read is one pread.
+// Thread-safe.
+class PackedAudio {
+ public:
+  PackedAudio();
+  ~PackedAudio();
+  AudioClip read(const PackedPath& path, double offset_s, double duration_s) const;
+  double duration_s(const PackedPath& path) const;
+
+ private:
+  class Shard;
+  const Shard& shard_at(const fs::path& path) const;
+  mutable std::mutex mutex_;
+  mutable std::map<fs::path, std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace rehearse

@@ -1,0 +1,165 @@
+// The reading side of packs: checksum once, then pread.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <span>
+#include <utility>
+
+#include "data/packed.h"
+#include "data/sound_file.h"
+#include "trainer/base/error.h"
+
+namespace rehearse {
+namespace {
+
+constexpr size_t kMostRowDigits = 9;
+// A part that ends this close to the stored end is read to the end: durations in manifests are rounded.
+constexpr double kEndSlackSeconds = 1e-3;
+
+// Owner of a file descriptor.
+class Descriptor {
+ public:
+  explicit Descriptor(const fs::path& path) : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (value_ < 0) throw DataError(path.string(), ": expected a readable shard; found none");
+  }
+  ~Descriptor() { ::close(value_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int value() const { return value_; }
+
+ private:
+  int value_;
+};
+
+std::vector<int16_t> int16_of(std::span<const std::byte> bytes) {
+  std::vector<int16_t> grid(bytes.size() / 2);
+  for (size_t i = 0; i < grid.size(); ++i)
+    grid[i] = static_cast<int16_t>(std::to_integer<unsigned>(bytes[2 * i]) |
+                                   (std::to_integer<unsigned>(bytes[2 * i + 1]) << 8));
+  return grid;
+}
+
+struct Part {
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+
+}  // namespace
+
+std::optional<PackedPath> parse_packed_path(const std::string& path) {
+  const size_t hash = path.rfind('#');
+  if (hash == std::string::npos || !path.substr(0, hash).ends_with(".h5")) return std::nullopt;
+  const std::string digits = path.substr(hash + 1);
+  const bool is_number =
+      !digits.empty() && digits.size() <= kMostRowDigits && digits.find_first_not_of("0123456789") == std::string::npos;
+  if (!is_number) return std::nullopt;
+  return PackedPath{path.substr(0, hash), std::stoull(digits)};
+}
+
+// One shard, opened by its first reader. A shard that failed once fails again without another checksum.
+class PackedAudio::Shard {
+ public:
+  explicit Shard(fs::path path) : path_(std::move(path)) {}
+
+  const ShardLayout& layout() const {
+    const std::lock_guard lock(mutex_);
+    if (!failure_.empty()) throw DataError(failure_);
+    if (!descriptor_) open();
+    return layout_;
+  }
+
+  // REQUIRES: layout() has returned.
+  std::vector<int16_t> read(uint64_t row, Part part) const {
+    const uint64_t start = layout_.audio_file_offset + layout_.index.offset[row];
+    if (layout_.index.encoding[row] == static_cast<uint8_t>(PackEncoding::kInt16))
+      return int16_of(read_bytes(start + 2 * part.first, 2 * part.count));
+    const std::string name = path_.string() + "#" + std::to_string(row);
+    std::vector<int16_t> grid = decode_flac(read_bytes(start, layout_.index.bytes[row]), name);
+    if (grid.size() != layout_.index.samples[row])
+      throw DataError(name, ": expected ", layout_.index.samples[row], " samples; found ", grid.size());
+    const auto first = grid.begin() + static_cast<ptrdiff_t>(part.first);
+    return {first, first + static_cast<ptrdiff_t>(part.count)};
+  }
+
+ private:
+  void open() const {
+    try {
+      verify_shard(path_);
+      auto descriptor = std::make_unique<Descriptor>(path_);
+      layout_ = read_shard_layout(path_);
+      descriptor_ = std::move(descriptor);
+    } catch (const DataError& failure) {
+      failure_ = failure.what();
+      throw;
+    }
+  }
+
+  std::vector<std::byte> read_bytes(uint64_t offset, uint64_t count) const {
+    std::vector<std::byte> bytes(count);
+    for (uint64_t done = 0; done < count;) {
+      const ssize_t got =
+          ::pread(descriptor_->value(), bytes.data() + done, count - done, static_cast<off_t>(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) throw DataError(path_.string(), ": expected ", count, " bytes at ", offset, "; found ", done);
+      done += static_cast<uint64_t>(got);
+    }
+    return bytes;
+  }
+
+  fs::path path_;
+  mutable std::mutex mutex_;
+  mutable std::string failure_;
+  mutable ShardLayout layout_;
+  mutable std::unique_ptr<Descriptor> descriptor_;
+};
+
+PackedAudio::PackedAudio() = default;
+PackedAudio::~PackedAudio() = default;
+
+const PackedAudio::Shard& PackedAudio::shard_at(const fs::path& path) const {
+  const std::lock_guard lock(mutex_);
+  auto& shard = shards_[path];
+  if (!shard) shard = std::make_unique<Shard>(path);
+  return *shard;
+}
+
+namespace {
+
+uint64_t samples_of(const ShardLayout& layout, const PackedPath& path) {
+  if (path.row >= layout.index.size())
+    throw DataError(path.shard.string(), ": expected an utterance below ", layout.index.size(), "; found #", path.row);
+  return layout.index.samples[path.row];
+}
+
+Part part_of(uint64_t samples, int rate, double offset_s, double duration_s) {
+  const double first = std::nearbyint(std::max(0.0, offset_s) * rate);
+  if (!(first < static_cast<double>(samples))) return {};
+  Part part{static_cast<uint64_t>(first), samples - static_cast<uint64_t>(first)};
+  const double wanted = std::max(1.0, std::nearbyint(duration_s * rate));
+  if (duration_s > 0 && wanted + kEndSlackSeconds * rate < static_cast<double>(part.count))
+    part.count = static_cast<uint64_t>(wanted);
+  return part;
+}
+
+}  // namespace
+
+AudioClip PackedAudio::read(const PackedPath& path, double offset_s, double duration_s) const {
+  const Shard& shard = shard_at(path.shard);
+  const ShardLayout& layout = shard.layout();
+  const uint64_t samples = samples_of(layout, path);
+  const Part part = part_of(samples, layout.sample_rate_hz, offset_s, duration_s);
+  if (part.count == 0)
+    throw DataError(path.shard.string(), "#", path.row, ": expected audio at ", offset_s, " s; found only ", samples,
+                    " samples");
+  return {from_int16(shard.read(path.row, part)), layout.sample_rate_hz};
+}
+
+double PackedAudio::duration_s(const PackedPath& path) const {
+  const ShardLayout& layout = shard_at(path.shard).layout();
+  return static_cast<double>(samples_of(layout, path)) / layout.sample_rate_hz;
+}
+
+}  // namespace rehearse
