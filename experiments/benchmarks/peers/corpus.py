@@ -18,6 +18,7 @@ class Utterance:
     id: str  # domain/file name, or the manifest's id
     path: Path
     domain: str
+    offset_s: float
     duration_s: float
     reference: str
     tokens: list
@@ -33,7 +34,8 @@ def read_manifests(paths, normalizer, tokenizer):
             reference = normalize(entry["text"], normalizer)
             path = manifest.parent / entry["audio_filepath"]
             utterances.append(Utterance(entry.get("id") or f"{entry['domain']}/{path.name}", path, entry["domain"],
-                                        float(entry["duration"]), reference, tokenizer.encode(reference)))
+                                        float(entry.get("offset", 0.0)), float(entry["duration"]), reference,
+                                        tokenizer.encode(reference)))
     return utterances
 
 
@@ -48,11 +50,19 @@ def usable(utterances, data_options, num_frames):
     return kept
 
 
-def decode(path):
-    """Mono float samples at 16 kHz."""
-    samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+def decode(path, offset_s=0.0, duration_s=None):
+    """Mono float samples at 16 kHz of a whole file, or of `duration_s` from `offset_s`."""
+    with soundfile.SoundFile(str(path)) as file:
+        rate = file.samplerate
+        file.seek(round(offset_s * rate))
+        samples = file.read(-1 if duration_s is None else round(duration_s * rate), dtype="float32", always_2d=True)
     mono = samples.mean(axis=1)
     return mono if rate == SAMPLE_RATE_HZ else soxr.resample(mono, rate, SAMPLE_RATE_HZ, quality="HQ")
+
+
+def read_audio(utterance):
+    part = (utterance.offset_s, utterance.duration_s) if utterance.offset_s else ()
+    return torch.from_numpy(decode(utterance.path, *part))
 
 
 class SharedRows:
@@ -82,7 +92,7 @@ class FeatureCache(SharedRows):
         super().__init__(num_frames, (front_end.channels,), torch.float32, self.compute)
 
     def compute(self, index):
-        samples = torch.from_numpy(decode(self.utterances[index].path))
+        samples = read_audio(self.utterances[index])
         return self.front_end(samples[None], torch.tensor([len(samples)]))[0][0]
 
     def batch(self, indices):
@@ -99,7 +109,7 @@ class AudioCache(SharedRows):
         super().__init__(room, (), torch.int16, self.compute)
 
     def compute(self, index):
-        audio = torch.from_numpy(decode(self.utterances[index].path))
+        audio = read_audio(self.utterances[index])
         return (audio * 32768.0).round().clamp(-32768, 32767).to(torch.int16)
 
     def batch(self, indices):

@@ -26,7 +26,7 @@ class Conv(nn.Module):
         lengths = out_length(lengths, self.stride)
         y = self.conv(x)
         mask = self.layout.mask(lengths, y.shape[self.layout.time_dim])
-        return self.dropout(self.activation(self.norm(y, mask) * mask)), lengths
+        return self.dropout(self.activation(self.norm(y, mask).mul_(mask))), lengths
 
 
 class Subsample(nn.Module):
@@ -81,7 +81,7 @@ class Separable(nn.Module):
             x = pointwise(depthwise(x))
             if mask is None:
                 mask = self.layout.mask(lengths, x.shape[self.layout.time_dim])
-            x = norm(x, mask) * mask
+            x = norm(x, mask).mul_(mask)
         gate = None
         if self.has_squeeze:
             gate = self.excite(F.relu(self.squeeze(self.layout.time_mean(x, lengths))))
