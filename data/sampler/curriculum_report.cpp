@@ -1,0 +1,93 @@
+// What the curriculum tells metrics.jsonl, the log and the report.
+#include <cstdio>
+
+#include "data/sampler/curriculum_sampler.h"
+
+namespace rehearse {
+namespace {
+
+std::string decimals(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3f", value);
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> CurriculumSampler::warnings(size_t d) const {
+  const DomainController& controller = domains_[d].controller;
+  const std::string name = "domain " + layout_.name(d) + ": ";
+  std::vector<std::string> lines;
+  if (controller.state() == "breadth" && controller.tilt().mean > controller.target() + 0.01)
+    lines.push_back(concat(name, "expected draws at CER ", decimals(controller.target()), "; found ",
+                           decimals(controller.tilt().mean),
+                           " at the least breadth; if this lasts, raise its target_cer"));
+  if (quarantine_.is_full(table_, d))
+    lines.push_back(concat(name, "expected a few wrong texts; found a quarter of it above the cut-off ",
+                           decimals(controller.cut()), ": the domain is hard, not its labels; look at the list"));
+  if (controller.is_forgotten())
+    lines.push_back(concat(name, "expected about its CER before the switch, ", decimals(*controller.reference_cer()),
+                           "; found ", decimals(controller.expected_cer()),
+                           ": it is being forgotten; raise replay_share"));
+  return lines;
+}
+
+nlohmann::json CurriculumSampler::report_domain(size_t d) const {
+  const Domain& domain = domains_[d];
+  const DomainController& controller = domain.controller;
+  uint32_t unseen = 0;
+  for (size_t k = bins_.seen; k < bins_.drawable(); ++k) unseen += table_.count(d, k);
+  nlohmann::json json = {{"name", layout_.name(d)},
+                         {"share", shares_.share(d)},
+                         {"is_share_capped", shares_.is_capped(d)},
+                         {"expected_visits", shares_.expected_visits(d)},
+                         {"state", controller.state()},
+                         {"lambda", controller.tilt().lambda},
+                         {"target", controller.target()},
+                         {"goal", controller.goal()},
+                         {"trim", controller.trim()},
+                         {"breadth", controller.tilt().breadth},
+                         {"utterances", layout_.size(d)},
+                         {"draws", domain.planned},
+                         {"seconds", domain.seconds},
+                         {"drawn_cer", domain.drawn.mean()},
+                         {"drawn_cer_without_probes", domain.drawn.mean_without_probes()},
+                         {"drawn_window", domain.drawn.num_draws()},
+                         {"table_cer", controller.expected_cer()},
+                         {"quarantined", quarantine_.count(table_, d)},
+                         {"bad_files", quarantine_.bad_files(table_, d)},
+                         {"unseen", unseen},
+                         {"median", controller.median()},
+                         {"cut", controller.cut()},
+                         {"is_good", controller.is_good()}};
+  if (controller.reference_cer()) json["reference_cer"] = *controller.reference_cer();
+  return json;
+}
+
+nlohmann::json CurriculumSampler::report() const {
+  nlohmann::json report = {
+      {"type", "curriculum"}, {"domains", nlohmann::json::array()}, {"warnings", nlohmann::json::array()}};
+  for (size_t d = 0; d < domains_.size(); ++d) {
+    report["domains"].push_back(report_domain(d));
+    for (const std::string& line : warnings(d)) report["warnings"].push_back(line);
+  }
+  return report;
+}
+
+nlohmann::json CurriculumSampler::quarantined() const {
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& [i, record] : quarantine_.records())
+    list.push_back({{"utterance", i},
+                    {"id", ids_[i]},
+                    {"domain", layout_.name(layout_.domain_of(i))},
+                    {"reason", record.is_bad_file ? "unreadable" : "cer"},
+                    {"cer_before", record.cer_before / 65535.0},
+                    {"cer", record.cer / 65535.0},
+                    {"table_cer", table_.cer(i) / 65535.0},
+                    {"visits", table_.visits(i)},
+                    {"cut", record.cut},
+                    {"step", record.step}});
+  return list;
+}
+
+}  // namespace rehearse

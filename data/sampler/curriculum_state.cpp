@@ -1,0 +1,161 @@
+// Checkpoints of the curriculum, and what a run on another corpus can take from them.
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "data/sampler/curriculum_sampler.h"
+
+namespace rehearse {
+namespace {
+
+std::string domain_prefix(size_t domain) {
+  return "sampler.realised." + std::to_string(domain);
+}
+
+nlohmann::json header(const State& state) {
+  const auto found = state.values.find("sampler");
+  if (found == state.values.end() || found->value("type", "") != "curriculum")
+    throw DataError(
+        "checkpoint: sampler: expected the state of a curriculum; found another or none; "
+        "curriculum.type must be that of the saved run");
+  return *found;
+}
+
+}  // namespace
+
+nlohmann::json CurriculumSampler::pending_to_json() const {
+  nlohmann::json steps = nlohmann::json::array();
+  for (const PendingStep& pending : pending_) {
+    nlohmann::json rows = nlohmann::json::array();
+    for (const Observation& o : pending.observations)
+      rows.push_back({o.position, o.draw.utterance, o.draw.visit, o.draw.bin, o.draw.is_probe, o.draw.is_learned, o.cer,
+                      o.is_bad_file});
+    steps.push_back({{"step", pending.step}, {"in_warmup", pending.in_warmup}, {"observations", rows}});
+  }
+  return steps;
+}
+
+void CurriculumSampler::pending_from_json(const nlohmann::json& json) {
+  pending_.clear();
+  for (const auto& item : json) {
+    PendingStep& pending = pending_.emplace_back();
+    pending.step = item.at("step");
+    pending.in_warmup = item.at("in_warmup");
+    for (const auto& row : item.at("observations"))
+      pending.observations.push_back(
+          {row.at(0), {row.at(1), row.at(2), row.at(3), row.at(4), row.at(5)}, row.at(6), row.at(7)});
+  }
+}
+
+void CurriculumSampler::save(State& state) const {
+  nlohmann::json values = {{"type", "curriculum"},
+                           {"domain_names", layout_.names()},
+                           {"bins", bins_.seen},
+                           {"unseen_bins", bins_.unseen},
+                           {"has_window", has_window_},
+                           {"first_step", first_step_},
+                           {"planned_draws", shares_.planned_draws()},
+                           {"pending", pending_to_json()},
+                           {"domains", nlohmann::json::array()},
+                           {"marks", nlohmann::json::array()}};
+  for (size_t d = 0; d < domains_.size(); ++d) {
+    const Domain& domain = domains_[d];
+    values["domains"].push_back({{"controller", domain.controller.to_json()},
+                                 {"drawn", domain.drawn.to_json()},
+                                 {"planned", domain.planned},
+                                 {"sweep", domain.sweep},
+                                 {"seconds", domain.seconds}});
+    domain.realised.save(state, domain_prefix(d));
+  }
+  for (const WindowMark& mark : marks_)
+    values["marks"].push_back({{"first_step", mark.first_step}, {"planned", mark.planned}});
+  state.values["sampler"] = std::move(values);
+  state.arrays["sampler.ids"] = StateArray::of(ids_);
+  table_.save(state, "sampler.table");
+  quarantine_.save(state, "sampler.quarantine");
+}
+
+void CurriculumSampler::load(const State& state) {
+  const nlohmann::json values = header(state);
+  const auto ids = state.array<uint64_t>("sampler.ids");
+  if (ids != ids_ || values.at("domain_names") != layout_.names())
+    throw DataError("checkpoint: sampler: expected the ", ids_.size(), " utterances of this corpus; found ", ids.size(),
+                    ", or others; resume with the manifests of the saved run, or start a new run from its model");
+  if (values.at("bins") != bins_.seen || values.at("unseen_bins") != bins_.unseen)
+    throw DataError("checkpoint: sampler: expected curriculum.bins ", bins_.seen, " and unseen_bins ", bins_.unseen,
+                    "; found ", values.at("bins").dump(), " and ", values.at("unseen_bins").dump(),
+                    "; resume with those of the saved run");
+  table_.load(state, "sampler.table");
+  quarantine_.load(state, "sampler.quarantine");
+  shares_.set_planned_draws(values.at("planned_draws"));
+  pending_from_json(values.at("pending"));
+  marks_.clear();
+  for (const auto& mark : values.at("marks")) marks_.push_back({mark.at("first_step"), mark.at("planned")});
+  has_window_ = values.at("has_window");
+  first_step_ = values.at("first_step");
+  window_key_ = key_.with("window").with(first_step_);
+  for (size_t d = 0; d < domains_.size(); ++d) {
+    const nlohmann::json& saved = values.at("domains").at(d);
+    Domain& domain = domains_[d];
+    domain.controller.from_json(saved.at("controller"));
+    domain.drawn = DrawnCer::from_json(saved.at("drawn"));
+    domain.planned = saved.at("planned");
+    domain.sweep = saved.at("sweep");
+    domain.seconds = saved.at("seconds");
+    domain.realised.load(state, domain_prefix(d));
+    if (has_window_ && shares_.share(d) > 0) domain.controller.restore_picks(tilt_bins(d), bins_.seen);
+  }
+}
+
+void CurriculumSampler::import_table(const State& old_state, const std::vector<uint64_t>& old_ids,
+                                     const std::vector<uint64_t>& new_ids) {
+  REHEARSE_CHECK(new_ids == ids_, "the ids are those of this sampler's corpus");
+  const nlohmann::json values = header(old_state);
+  const auto cer = old_state.array<uint16_t>("sampler.table.cer");
+  const auto visits = old_state.array<uint16_t>("sampler.table.visits");
+  const auto flags = old_state.array<uint8_t>("sampler.table.flags");
+  if (cer.size() != old_ids.size() || visits.size() != old_ids.size() || flags.size() != old_ids.size())
+    throw DataError("checkpoint: sampler: expected one table entry for each of ", old_ids.size(), " ids; found ",
+                    cer.size(), "; the ids are those of another run");
+  Quarantine old_quarantine(bins_, {});
+  old_quarantine.load(old_state, "sampler.quarantine");
+
+  std::vector<std::pair<uint64_t, uint32_t>> place(old_ids.size());
+  for (uint32_t k = 0; k < place.size(); ++k) place[k] = {old_ids[k], k};
+  std::sort(place.begin(), place.end());
+  for (uint32_t i = 0; i < table_.num_utterances(); ++i) {
+    const auto found = std::lower_bound(place.begin(), place.end(), std::pair<uint64_t, uint32_t>{new_ids[i], 0});
+    if (found == place.end() || found->first != new_ids[i]) continue;
+    const uint32_t k = found->second;
+    table_.set_visits(i, visits[k]);
+    if ((flags[k] & CerTable::kSeen) == 0) continue;
+    const size_t domain = layout_.domain_of(i);
+    table_.set_flags(i, true, false, flags[k] >> CerTable::kStrikesShift & 3);
+    table_.update(domain, i, cer[k], bins_.of(cer[k]));
+    const auto record = old_quarantine.records().find(k);
+    if (record != old_quarantine.records().end() && !record->second.is_bad_file)
+      quarantine_.adopt(table_, domain, i, record->second);
+  }
+  const auto old_names = values.at("domain_names").get<std::vector<std::string>>();
+  for (size_t d = 0; d < domains_.size(); ++d) {
+    const auto name = std::find(old_names.begin(), old_names.end(), layout_.name(d));
+    if (name != old_names.end()) adopt_domain(d, old_state, static_cast<size_t>(name - old_names.begin()));
+  }
+}
+
+void CurriculumSampler::adopt_domain(size_t d, const State& old_state, size_t old_domain) {
+  const nlohmann::json values = header(old_state);
+  // Realised means belong to bins; with other bins the table alone says what to expect.
+  if (values.at("bins") == bins_.seen && values.at("unseen_bins") == bins_.unseen)
+    domains_[d].realised.load(old_state, domain_prefix(old_domain));
+  if (!options_.is_replay(layout_.name(d))) return;
+  double sum = 0, count = 0;
+  for (const TiltBin& bin : tilt_bins(d)) {
+    sum += bin.count * bin.mean;
+    count += bin.count;
+  }
+  const double lambda = values.at("domains").at(old_domain).at("controller").at("lambda");
+  if (count > 0) domains_[d].controller.mark_switch(lambda, sum / count);
+}
+
+}  // namespace rehearse

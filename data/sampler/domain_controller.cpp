@@ -1,0 +1,157 @@
+#include "data/sampler/domain_controller.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "trainer/base/error.h"
+
+namespace rehearse {
+namespace {
+
+constexpr double kGoodMedian = 0.20;
+constexpr double kTrimLimit = 0.08;
+
+// Smallest value with at least half of the weight at or below it.
+double weighted_median(std::vector<std::pair<double, double>> values) {  // value, weight
+  std::sort(values.begin(), values.end());
+  double total = 0;
+  for (const auto& [value, weight] : values) total += weight;
+  double below = 0;
+  for (const auto& [value, weight] : values)
+    if ((below += weight) * 2 >= total) return value;
+  return 1;
+}
+
+}  // namespace
+
+DomainController::DomainController(const SamplerOptions& options, const std::string& domain)
+    : options_(options), domain_(domain), target_(options.target_of(domain)), is_replay_(options.is_replay(domain)) {}
+
+double DomainController::goal() const {
+  return std::clamp(target_ + trim_, 0.01, 0.9);
+}
+
+void DomainController::find_cut(std::span<const TiltBin> bins) {
+  std::vector<std::pair<double, double>> values;
+  double sum = 0, count = 0;
+  for (const TiltBin& bin : bins) {
+    if (bin.count <= 0) continue;
+    values.emplace_back(bin.mean, bin.count);
+    sum += bin.mean * bin.count;
+    count += bin.count;
+  }
+  if (count <= 0)
+    throw DataError(
+        "curriculum: domain ", domain_,
+        ": expected utterances that can be drawn; found all of them quarantined; check its audio and texts");
+  expected_cer_ = sum / count;
+  median_ = weighted_median(values);
+  for (auto& [value, weight] : values) value = std::abs(value - median_);
+  is_good_ = median_ <= kGoodMedian;
+  cut_ = std::min(std::max(0.5, median_ + 6 * weighted_median(values)), 0.9);
+}
+
+std::vector<TiltBin> DomainController::split_suspects(std::span<const TiltBin> bins, size_t num_seen) {
+  std::vector<TiltBin> drawable(bins.begin(), bins.end());
+  std::vector<uint64_t> suspects(bins.size(), 0);
+  is_suspect_.assign(bins.size(), false);
+  for (size_t k = 0; k < bins.size(); ++k) {
+    if (!is_good_ || bins[k].mean <= cut_) continue;
+    drawable[k].count = 0;
+    if (k >= num_seen) continue;
+    suspects[k] = static_cast<uint64_t>(bins[k].count);
+    is_suspect_[k] = true;
+  }
+  suspect_pick_.set_weights(suspects);
+  return drawable;
+}
+
+void DomainController::solve(std::span<const TiltBin> bins, size_t num_seen) {
+  find_cut(bins);
+  const std::vector<TiltBin> drawable = split_suspects(bins, num_seen);
+  is_held_ = false;
+  if (is_replay_ && options_.replay_tilt == "uniform") {
+    tilt_ = tilt_at(drawable, 0);
+  } else {
+    tilt_ = solve_tilt(drawable, {goal(), options_.min_breadth, options_.lambda_max}, tilt_.lambda);
+    if (is_replay_ && options_.replay_tilt == "hold" && lambda_ceiling_ && tilt_.lambda > *lambda_ceiling_) {
+      tilt_ = tilt_at(drawable, *lambda_ceiling_);
+      is_held_ = true;
+    }
+  }
+  tilt_pick_.set_probabilities(tilt_probabilities(drawable, tilt_.lambda));
+}
+
+void DomainController::restore_picks(std::span<const TiltBin> bins, size_t num_seen) {
+  tilt_pick_.set_probabilities(tilt_probabilities(split_suspects(bins, num_seen), tilt_.lambda));
+}
+
+void DomainController::steer(uint64_t draws, double error_sum, uint64_t delay, bool in_warmup) {
+  if (in_warmup) {
+    trim_ = 0;
+    return;
+  }
+  const double horizon = std::max(options_.integral_draws, 2.0 * static_cast<double>(delay));
+  if (state() == "on target")
+    trim_ = std::clamp(trim_ + error_sum / horizon, -kTrimLimit, kTrimLimit);
+  else
+    trim_ *= 1 - std::min(1.0, static_cast<double>(draws) / horizon);
+}
+
+void DomainController::mark_switch(double lambda, double expected_cer) {
+  tilt_.lambda = lambda;
+  lambda_ceiling_ = lambda;
+  reference_cer_ = expected_cer;
+}
+
+std::string DomainController::state() const {
+  if (is_replay_ && options_.replay_tilt == "uniform") return "uniform";
+  if (is_held_) return "held";
+  switch (tilt_.state) {
+    case TiltState::kLearned:
+      return "learned";
+    case TiltState::kOnTarget:
+      return "on target";
+    case TiltState::kBreadth:
+      return "breadth";
+    case TiltState::kTooHard:
+      return "too hard";
+  }
+  return "";
+}
+
+nlohmann::json DomainController::to_json() const {
+  nlohmann::json json = {{"trim", trim_},
+                         {"lambda", tilt_.lambda},
+                         {"tilt_state", static_cast<int>(tilt_.state)},
+                         {"mean", tilt_.mean},
+                         {"breadth", tilt_.breadth},
+                         {"is_held", is_held_},
+                         {"is_good", is_good_},
+                         {"median", median_},
+                         {"cut", cut_},
+                         {"expected_cer", expected_cer_}};
+  if (lambda_ceiling_) json["lambda_ceiling"] = *lambda_ceiling_;
+  if (reference_cer_) json["reference_cer"] = *reference_cer_;
+  return json;
+}
+
+void DomainController::from_json(const nlohmann::json& json) {
+  trim_ = json.at("trim");
+  tilt_.lambda = json.at("lambda");
+  tilt_.state = static_cast<TiltState>(json.at("tilt_state").get<int>());
+  tilt_.mean = json.at("mean");
+  tilt_.breadth = json.at("breadth");
+  is_held_ = json.at("is_held");
+  is_good_ = json.at("is_good");
+  median_ = json.at("median");
+  cut_ = json.at("cut");
+  expected_cer_ = json.at("expected_cer");
+  lambda_ceiling_.reset();
+  reference_cer_.reset();
+  if (json.contains("lambda_ceiling")) lambda_ceiling_ = json["lambda_ceiling"].get<double>();
+  if (json.contains("reference_cer")) reference_cer_ = json["reference_cer"].get<double>();
+}
+
+}  // namespace rehearse
