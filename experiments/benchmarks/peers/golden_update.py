@@ -49,6 +49,17 @@ def make_samples(generator):
     return rows
 
 
+@torch.no_grad()
+def set_parameters(parameters, generator):
+    """Biases and norms off their initial values; everything exact in single precision."""
+    for name, parameter in parameters.items():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if acoustic.is_plain(name):
+            parameter.copy_(0.1 * noise + (1.0 if name.endswith("weight") else 0.0))
+        else:
+            parameter.copy_(noise / parameter[0].numel() ** 0.5)
+
+
 def loss_of(model, x, lengths, targets, target_lengths):
     logits, lengths = model(x, lengths)
     losses = F.ctc_loss(logits.log_softmax(-1).transpose(0, 1), targets, lengths, target_lengths,
@@ -64,7 +75,6 @@ def named(prefix, values):
 
 def make(folder):
     generator = torch.Generator().manual_seed(1)
-    torch.manual_seed(1)
     torch.set_num_threads(1)
     front_end = FrontEnd(CONFIG["features"])
     samples, num_samples = make_samples(generator), torch.tensor(NUM_SAMPLES)
@@ -72,11 +82,8 @@ def make(folder):
     targets = torch.tensor([t for row in TARGETS for t in row])
     target_lengths = torch.tensor([len(row) for row in TARGETS])
     model = acoustic.AcousticModel(CONFIG["model"]["blocks"], front_end.channels, NUM_TOKENS).double()
-    with torch.no_grad():
-        for parameter in model.parameters():  # biases and norms off their initial values; all exact in single precision
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(parameter.float())
     parameters = dict(model.named_parameters())
+    set_parameters(parameters, generator)
     tensors = named("before", parameters)
     logits, logit_lengths, losses, loss = loss_of(model, x.double(), lengths, targets, target_lengths)
     loss.backward()

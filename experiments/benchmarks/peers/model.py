@@ -175,12 +175,12 @@ class AcousticModel(nn.Module):
 
 
 def initialize(model):
-    """Uniform ±sqrt(3 · gain / fan_in); gain 2 (He) before a rectifier, else 1. Biases 0."""
+    """Uniform ±sqrt(3 · gain / fan_in); gain 2 (He) for strided convolutions and squeeze, else 1. Biases 0."""
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
         elif parameter.dim() > 1:
-            gain = 2.0 if any(part in name for part in (".conv.", ".pointwise.", ".squeeze.", ".ff1.")) else 1.0
+            gain = 2.0 if any(part in name for part in (".conv.", ".squeeze.")) else 1.0
             fan_in = parameter[0].numel()
             bound = math.sqrt(3.0 * gain / fan_in)
             nn.init.uniform_(parameter, -bound, bound)
