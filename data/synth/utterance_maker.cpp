@@ -84,11 +84,10 @@ Samples UtteranceMaker::speak_at_domain_rate(const Voice& voice, const std::stri
   return resample(clip.samples, clip.sample_rate_hz, domain_.domain->sample_rate_hz);
 }
 
-void UtteranceMaker::make_talkers() {
-  constexpr int64_t kNumTalkers = 24;
+void UtteranceMaker::make_talkers(int64_t count) {
   const RandomKey key = key_.with("talkers");
-  talkers_.resize(kNumTalkers);
-  for_each_index(kNumTalkers, jobs_, [&](int64_t i) {
+  talkers_.resize(static_cast<size_t>(count));
+  for_each_index(count, jobs_, [&](int64_t i) {
     const RandomKey draw = key.with(static_cast<uint64_t>(i));
     // Background speech is training text in every split: a test sentence is heard in its own utterance alone.
     std::string text;
@@ -141,7 +140,8 @@ std::vector<Utterance> UtteranceMaker::make_all() {
   std::vector<Utterance> made;
   double seconds = 0;
   int empty_rounds = 0;
-  if (domain_.domain->uses_babble && num_missing(made, 0) > 0) make_talkers();
+  const int64_t wanted = num_missing(made, 0);
+  if (domain_.domain->uses_babble && wanted > 0) make_talkers(std::clamp<int64_t>(wanted, 6, 24));
   while (const int64_t missing = num_missing(made, seconds)) {
     std::vector<Candidate> candidates;
     for (int64_t i = 0; i < missing; ++i) candidates.push_back(next_candidate());

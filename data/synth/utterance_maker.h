@@ -32,7 +32,7 @@ class UtteranceMaker {
   Voice draw_voice(const std::vector<std::string>& names, const RandomKey& key) const;
   Candidate next_candidate();
   Samples speak_at_domain_rate(const Voice& voice, const std::string& text) const;
-  void make_talkers();
+  void make_talkers(int64_t count);
   // Empty text when the duration is out of bounds.
   Utterance make(const Candidate& candidate) const;
   // How many more candidates to try; 0: the set is full.
