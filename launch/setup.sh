@@ -126,7 +126,8 @@ build_product() {
   if [[ $prefix != "$root/.deps/python" ]]; then
     arguments=("${arguments[0]}" -DREHEARSE_LIBTORCH="$(echo "$prefix"/lib/python3*/site-packages/torch)")
   fi
-  local stamp="$root/build/.configured" key="$root ${arguments[*]} $(sha256sum "$root/CMakePresets.json" | cut -c1-16)"
+  local stamp="$root/build/.configured" key
+  key="$root ${arguments[*]} $(sha256sum "$root/CMakePresets.json" | cut -c1-16)"
   cd "$root"
   # Ninja configures again by itself when a CMake file changed; only other arguments need this.
   if [[ ! -e build/build.ninja || $(cat "$stamp" 2>/dev/null) != "$key" ]]; then
