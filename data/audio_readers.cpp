@@ -14,6 +14,11 @@ constexpr const char* kLastResort = "sndfile";
 
 }  // namespace
 
+double AudioReader::duration_s(const std::string& path) const {
+  const AudioClip clip = read(path, 0, 0);
+  return static_cast<double>(clip.samples.size()) / clip.sample_rate_hz;
+}
+
 AudioReaders::AudioReaders() {
   ConfigValue no_options;
   no_options.kind = ConfigValue::Kind::kMap;

@@ -25,8 +25,9 @@ class AudioReader {
   // Throws DataError for anything that is not readable audio: absent, empty, truncated header, NaN samples, 0 samples.
   // A file that ends before the part does gives what is there.
   virtual AudioClip read(const std::string& path, double offset_s, double duration_s) const = 0;
-  // Length of the whole file, from its header where that can be trusted; same failures as read().
-  virtual double duration_s(const std::string& path) const = 0;
+  // Length of the whole file; same failures as read(). Decodes it unless a reader knows a shorter way, such as a header
+  // that can be trusted.
+  virtual double duration_s(const std::string& path) const;
 };
 
 // All registered readers, asked in name order; the last resort is libsndfile.

@@ -1,0 +1,26 @@
+// From a foreign corpus to manifests: every file looked at, broken ones listed, ids unique.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/importers/importer.h"
+#include "data/readers/audio_reader.h"
+
+namespace rehearse {
+
+struct ImportSummary {
+  size_t utterances = 0;
+  double seconds = 0;
+  std::map<std::string, size_t> subsets;  // utterances in each part of the source
+  std::vector<RejectedSource> rejected;
+};
+
+// Writes folder/manifest.jsonl, folder/<subset>.jsonl when the source has several subsets, and folder/rejected.jsonl
+// when something was left out. progress(done, total) is called after each file. DataError when nothing is usable.
+ImportSummary import_corpus(const Importer& importer, const fs::path& source, const fs::path& folder,
+                            const AudioReaders& readers, const std::function<void(size_t, size_t)>& progress = {});
+
+}  // namespace rehearse

@@ -1,0 +1,68 @@
+#include "data/pack_corpus.h"
+
+#include "trainer/base/error.h"
+
+namespace rehearse {
+namespace {
+
+// Audio that ends earlier than this before its manifest's duration is a torn file, not a rounded number.
+constexpr double kMissingSeconds = 0.5;
+
+std::vector<float> complete_audio(const Utterance& utterance, const AudioReaders& readers, int sample_rate_hz) {
+  std::vector<float> samples =
+      readers.read(utterance.audio_path, utterance.offset_s, utterance.duration_s, sample_rate_hz);
+  const double found_s = static_cast<double>(samples.size()) / sample_rate_hz;
+  if (found_s + kMissingSeconds < utterance.duration_s)
+    throw DataError(utterance.audio_path, ": expected ", utterance.duration_s, " s as its manifest says; found ",
+                    found_s, " s");
+  return samples;
+}
+
+size_t count_utterances(const std::vector<std::string>& manifests) {
+  std::vector<Utterance> all;
+  for (const std::string& manifest : manifests) {
+    std::vector<Utterance> utterances = read_manifest(manifest);
+    all.insert(all.end(), utterances.begin(), utterances.end());
+  }
+  expect_unique_ids(all);
+  return all.size();
+}
+
+}  // namespace
+
+PackSummary pack_corpus(const std::vector<std::string>& manifests, const fs::path& folder,
+                        const PackWriter::Options& options, const AudioReaders& readers, FileLayer& files,
+                        const std::function<void(size_t, size_t)>& progress) {
+  const size_t total = count_utterances(manifests);
+  PackWriter writer(folder, options, files);
+  PackSummary summary;
+  const auto pack_one = [&](const Utterance& utterance, const std::string& line) {
+    if (writer.has(utterance.id)) {
+      ++summary.already_there;
+      return;
+    }
+    try {
+      const std::vector<float> samples = complete_audio(utterance, readers, options.sample_rate_hz);
+      writer.add(utterance, line, samples);
+      ++summary.packed;
+      summary.seconds += static_cast<double>(samples.size()) / options.sample_rate_hz;
+    } catch (const DataError& failure) {
+      summary.rejected.push_back({utterance.audio_path, failure.what()});
+    }
+  };
+  size_t done = 0;
+  for (const std::string& manifest : manifests)
+    scan_manifest(manifest, [&](Utterance&& utterance, const std::string& line) {
+      pack_one(utterance, line);
+      if (progress) progress(++done, total);
+    });
+  writer.finish();
+  write_rejected((folder / "rejected.jsonl").string(), summary.rejected);
+  for (const auto& shard : writer.contents().shards) summary.shard_bytes += shard.bytes;
+  if (summary.packed + summary.already_there == 0)
+    throw DataError(folder.string(), ": expected utterances to pack; found none usable, ", summary.rejected.size(),
+                    " rejected", summary.rejected.empty() ? "" : ": the first: " + summary.rejected[0].reason);
+  return summary;
+}
+
+}  // namespace rehearse

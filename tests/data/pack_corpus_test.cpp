@@ -1,0 +1,84 @@
+#include "data/pack_corpus.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "audio_support.h"
+#include "trainer/base/error.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TemporaryFolder;
+using testing::write_file;
+
+std::string line(const std::string& file, double duration_s) {
+  return concat(R"({"audio_filepath": ")", file, R"(", "text": "t", "domain": "d", "duration": )", duration_s, "}\n");
+}
+
+void write_wav(const std::string& path, size_t samples) {
+  write_file(path, testing::wav_int16(testing::sine_int16(300, 16000, samples), 16000));
+}
+
+PackSummary pack(const TemporaryFolder& folder, const std::vector<std::string>& manifests) {
+  FileLayer files;
+  return pack_corpus(manifests, folder / "pack", {}, AudioReaders(), files);
+}
+
+TEST(PackCorpus, CountsWhatItPacksAndListsWhatItLeavesOut) {
+  TemporaryFolder folder;
+  write_wav(folder / "good.wav", 16000);
+  write_wav(folder / "torn.wav", 16000);
+  write_file(folder / "bad.wav", "no audio");
+  write_file(folder / "m.jsonl", line("good.wav", 1) + line("torn.wav", 5) + line("bad.wav", 1));
+  const PackSummary summary = pack(folder, {folder / "m.jsonl"});
+  EXPECT_EQ(summary.packed, 1u);
+  EXPECT_DOUBLE_EQ(summary.seconds, 1.0);
+  EXPECT_EQ(summary.shard_bytes, fs::file_size(folder / "pack/shard-00000.h5"));
+  ASSERT_EQ(summary.rejected.size(), 2u);
+  EXPECT_THAT(summary.rejected[0].reason, HasSubstr("torn.wav: expected 5 s"));
+  EXPECT_THAT(summary.rejected[1].reason, HasSubstr("libsndfile"));
+  EXPECT_THAT(testing::read_file(folder / "pack/rejected.jsonl"), HasSubstr("bad.wav"));
+  EXPECT_EQ(read_manifest(folder / "pack/manifest.jsonl").size(), 1u);
+}
+
+TEST(PackCorpus, AddsOnlyWhatIsNotThereYet) {
+  TemporaryFolder folder;
+  write_wav(folder / "a.wav", 8000);
+  write_wav(folder / "b.wav", 8000);
+  write_file(folder / "a.jsonl", line("a.wav", 0.5));
+  write_file(folder / "b.jsonl", line("b.wav", 0.5));
+  EXPECT_EQ(pack(folder, {folder / "a.jsonl"}).packed, 1u);
+  const PackSummary again = pack(folder, {folder / "a.jsonl", folder / "b.jsonl"});
+  EXPECT_EQ(again.packed, 1u);
+  EXPECT_EQ(again.already_there, 1u);
+  EXPECT_EQ(read_manifest(folder / "pack/manifest.jsonl").size(), 2u);
+}
+
+TEST(PackCorpus, APackCanBePackedAgainWithTheSameIdsAndSamples) {
+  TemporaryFolder folder;
+  write_wav(folder / "a.wav", 8000);
+  write_file(folder / "a.jsonl", line("a.wav", 0.5));
+  pack(folder, {folder / "a.jsonl"});
+  FileLayer files;
+  pack_corpus({folder / "pack/manifest.jsonl"}, folder / "second", {.encoding = PackEncoding::kInt16}, AudioReaders(),
+              files);
+  const auto first = read_manifest(folder / "pack/manifest.jsonl");
+  const auto second = read_manifest(folder / "second/manifest.jsonl");
+  EXPECT_EQ(second.at(0).id, first.at(0).id);
+  EXPECT_EQ(AudioReaders().read(second.at(0).audio_path, 0, 0, 16000),
+            AudioReaders().read(first.at(0).audio_path, 0, 0, 16000));
+}
+
+TEST(PackCorpus, RefusesEqualIdsAndNothingUsable) {
+  TemporaryFolder folder;
+  write_wav(folder / "a.wav", 8000);
+  write_file(folder / "a.jsonl", line("a.wav", 0.5));
+  write_file(folder / "absent.jsonl", line("absent.wav", 0.5));
+  EXPECT_THROW(pack(folder, {folder / "a.jsonl", folder / "a.jsonl"}), DataError);
+  EXPECT_THROW(pack(folder, {folder / "absent.jsonl"}), DataError);
+}
+
+}  // namespace
+}  // namespace rehearse
