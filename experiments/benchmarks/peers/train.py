@@ -41,7 +41,7 @@ def parse_arguments():
     parser.add_argument("--form", choices=["btc", "bct"], default="btc", help="channels last or Conv1d")
     parser.add_argument("--sampling", choices=["balanced", "shuffle"], default="balanced")
     parser.add_argument("--mixing", choices=["spread", "adjacent"], default="spread")
-    parser.add_argument("--accumulate", type=int, default=1, help="batches per rank and update")
+    parser.add_argument("--accumulate", type=int, default=2, help="batches per rank and update")
     parser.add_argument("--pool", type=int, default=8, help="updates that are bucketed by length together")
     parser.add_argument("--normalizer", choices=["tokens", "utterances"], default="tokens", help="of the loss sum")
     parser.add_argument("--bf16", action="store_true", help="autocast of the forward pass to bfloat16")
