@@ -1,4 +1,6 @@
-"""Macro CER of two systems and the 95 % interval of their difference: `python compare.py --ours A.json... --peer B.json...`.
+"""Macro CER of two systems and the 95 % interval of their difference.
+
+`python compare.py --ours A.json... --peer B.json...`
 
 Each file is one seed: `rehearse evaluate --json` or result.json of train.py. The bootstrap is paired by utterance: one
 resample of the utterances of each domain serves both systems; the seeds of each system are resampled on their own.
@@ -39,7 +41,8 @@ def arrays(systems):
             if sorted(run) != sorted(first) or sorted(run[domain]) != names:
                 raise ValueError(f"{domain}: expected the same utterances in every file; found different ones")
             if any(run[domain][n][1] != first[domain][n][1] for n in names):
-                raise ValueError(f"{domain}: expected equal reference lengths; found different ones (text normalisation?)")
+                raise ValueError(f"{domain}: expected equal reference lengths; found different ones; "
+                                 "compare the text normalisation")
         edits = [np.array([[run[domain][n][0] for n in names] for run in system], dtype=np.float64)
                  for system in systems]
         out.append((domain, edits, lengths))

@@ -1,6 +1,7 @@
 """Experiment files as the trainer reads them: one YAML tree with `extends`, then `--set key=value` overrides."""
 
 import os
+import re
 from pathlib import Path
 
 import yaml
@@ -12,7 +13,7 @@ class Loader(yaml.SafeLoader):
 
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    __import__("re").compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"),
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"),
     list("-+0123456789."),
 )
 

@@ -1,4 +1,7 @@
-"""Text normalisation, tokenizers and edit distances; `python text.py OUT.txt MANIFEST...` writes a character vocabulary."""
+"""Text normalisation, tokenizers and edit distances.
+
+`python text.py OUT.txt MANIFEST...` writes a character vocabulary.
+"""
 
 import json
 import sys
