@@ -63,10 +63,10 @@ Grammar grammar_of(const char* rules) {
 }
 
 std::vector<Domain> make_domains() {
-  // Speakers m6 and f3 are heard in no training set of the first four; adam and linda in none at all.
   const std::vector<std::string> voices = {"en-us+m1", "en-gb+m1",   "en-us+m3",   "en-gb+m4", "en-us+m4",
                                            "en-gb+m7", "en-us+Alex", "en-us+paul", "en-us+f1", "en-gb+f1",
                                            "en-us+f2", "en-gb+f2",   "en-us+f4",   "en-gb+f4", "en-us+steph"};
+  // Variants within the range of the training ones: neither whispered nor robotic.
   const std::vector<std::string> test_voices = {"en-us+m6", "en-gb+f3"};
   const std::vector<std::string> drivers = {"en-us+m2",      "en-gb+m2", "en-us+m8",      "en-gb+edward",
                                             "en-us+grandpa", "en-us+f5", "en-gb+belinda", "en-us+belinda"};

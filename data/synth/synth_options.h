@@ -24,8 +24,8 @@ struct SynthOptions {
   uint64_t seed = 1;
   double min_duration_s = 1;  // shorter and longer utterances are replaced by others
   double max_duration_s = 6;
-  int64_t min_speed_wpm = 140;
-  int64_t max_speed_wpm = 175;
+  int64_t min_speed_wpm = 145;
+  int64_t max_speed_wpm = 180;
   int64_t min_pitch = 35;
   int64_t max_pitch = 65;
   std::vector<DomainOptions> domains;

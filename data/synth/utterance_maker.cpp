@@ -101,8 +101,8 @@ Utterance UtteranceMaker::make(const Candidate& candidate) const {
   const Domain& domain = *domain_.domain;
   const Samples voice = speak_at_domain_rate(candidate.voice, candidate.text);
   const RandomKey pauses = candidate.key.with("pauses");
-  const auto before = static_cast<size_t>((0.05 + 0.20 * pauses.uniform(0)) * domain.sample_rate_hz);
-  const auto after = static_cast<size_t>((0.10 + 0.20 * pauses.uniform(1)) * domain.sample_rate_hz);
+  const auto before = static_cast<size_t>((0.05 + 0.15 * pauses.uniform(0)) * domain.sample_rate_hz);
+  const auto after = static_cast<size_t>((0.05 + 0.15 * pauses.uniform(1)) * domain.sample_rate_hz);
   Samples samples(before + voice.size() + after);
   std::copy(voice.begin(), voice.end(), samples.begin() + static_cast<std::ptrdiff_t>(before));
 

@@ -38,15 +38,15 @@ plural: letters | pictures | children | flowers | stories | horses
 )";
 
 const char* const kPhoneRules = R"(
-sentence: my {account} number is {digit} {digit} {digit} {digit} {digit} {digit}
-sentence: please call me back at {digit} {digit} {digit} {digit} {digit} {digit} {digit}
+sentence: my {account} number is {digit} {digit} {digit} {digit}
+sentence: please call me back at {digit} {digit} {digit} {digit} {digit}
 sentence: hello this is {person} from the {office}
 sentence: the {bill} of {price} is due on {weekday}
-sentence: i would like to {action} my {account} on {date}
+sentence: i would like to {action} my {account} on {weekday}
 sentence: your {account} has been charged {price}
 sentence: can you {action} the {bill} before {weekday} at {clock}
 sentence: i want to speak to {person} about my {bill}
-sentence: extension {digit} {digit} {digit} in the {office} is busy please hold the line
+sentence: extension {digit} {digit} in the {office} is busy please hold
 sentence: we will {action} your {account} within {number} days
 account: account | membership | policy | booking | ticket
 bill: payment | invoice | refund | balance | delivery
@@ -60,10 +60,10 @@ sentence: the temperature will reach {number} degrees by {weekday} {daytime}
 sentence: you are listening to the {daytime} {show} with {person}
 sentence: it is {clock} and here is the {topic} news
 sentence: the {topic} minister said taxes will rise by {number} percent
-sentence: our next {song} was recorded on {date}
-sentence: the {team} won the match by {number} points to {number}
-sentence: after the {song} we talk with {person} about {topic} news
-sentence: {weather} in the {region} will turn to {weather} by {daytime}
+sentence: our next {song} was recorded in {month}
+sentence: the {team} won the match by {number} points
+sentence: after the {song} we talk with {person}
+sentence: {weather} in the {region} will turn to {weather}
 sentence: the {show} returns on {weekday} at {clock}
 sky: cloudy skies | clear skies | heavy clouds
 weather: rain | snow | sunshine | storms | fog | thunder

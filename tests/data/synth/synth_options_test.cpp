@@ -49,6 +49,12 @@ TEST(SynthOptions, ShippedCorpusFileIsTheDefaultCorpus) {
   root.expect_all_read();
   const SynthOptions defaults = options_of("synth: {}");
   EXPECT_EQ(file.seed, defaults.seed);
+  EXPECT_EQ(file.min_speed_wpm, defaults.min_speed_wpm);
+  EXPECT_EQ(file.max_speed_wpm, defaults.max_speed_wpm);
+  EXPECT_EQ(file.min_pitch, defaults.min_pitch);
+  EXPECT_EQ(file.max_pitch, defaults.max_pitch);
+  EXPECT_EQ(file.min_duration_s, defaults.min_duration_s);
+  EXPECT_EQ(file.max_duration_s, defaults.max_duration_s);
   ASSERT_EQ(file.domains.size(), defaults.domains.size());
   for (size_t i = 0; i < file.domains.size(); ++i) {
     EXPECT_EQ(file.domains[i].train_seconds, defaults.domains[i].train_seconds);
