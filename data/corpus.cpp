@@ -17,6 +17,9 @@ namespace {
 
 // The rate at which a probe decodes; any rate finds the same broken files.
 constexpr int kProbeRateHz = 16000;
+// A file may be shorter than its manifest says by this: codecs round, and manifests are written by many tools.
+constexpr double kShorter_s = 0.1;
+constexpr double kShorterShare = 0.05;
 
 // Turns utterances into items, or says why not.
 class Admission {
@@ -49,7 +52,7 @@ class Admission {
   std::string probe(const Utterance& utterance) const {
     if (options_.probe == nullptr) return "";
     try {
-      options_.probe->read(utterance.audio_path, utterance.offset_s, utterance.duration_s, kProbeRateHz);
+      read_audio(*options_.probe, utterance, kProbeRateHz);
     } catch (const DataError& error) {
       return concat("unreadable: ", error.what());
     }
@@ -141,6 +144,16 @@ std::string Corpus::hash() const {
   }
   fold();
   return digest;
+}
+
+std::vector<float> read_audio(const AudioReaders& readers, const Utterance& utterance, int sample_rate_hz) {
+  std::vector<float> samples =
+      readers.read(utterance.audio_path, utterance.offset_s, utterance.duration_s, sample_rate_hz);
+  const double found_s = static_cast<double>(samples.size()) / sample_rate_hz;
+  if (samples.empty() || utterance.duration_s - found_s > kShorter_s + kShorterShare * utterance.duration_s)
+    throw DataError(utterance.audio_path, ": expected ", utterance.duration_s, " s; found ", found_s,
+                    " s; correct its duration in the manifest");
+  return samples;
 }
 
 int64_t ctc_frames_needed(const std::vector<int32_t>& tokens) {

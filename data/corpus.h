@@ -62,6 +62,10 @@ class Corpus {
   int64_t num_unknown_characters_ = 0;
 };
 
+// The utterance's audio at sample_rate_hz. DataError also when the file ends before the manifest says, beyond what
+// codecs round.
+std::vector<float> read_audio(const AudioReaders& readers, const Utterance& utterance, int sample_rate_hz);
+
 // tokens + adjacent equal tokens: the fewest frames CTC needs.
 int64_t ctc_frames_needed(const std::vector<int32_t>& tokens);
 

@@ -19,9 +19,6 @@ namespace {
 // Decoded micro-batches that wait for next(), at most: bounds memory, not throughput.
 constexpr size_t kMostAhead = 16;
 constexpr double kFailedClip_s = 0.1;
-// A file may be shorter than its manifest says by this: codecs round, and manifests are written by many tools.
-constexpr double kShorter_s = 0.1;
-constexpr double kShorterShare = 0.05;
 constexpr float kInt16Scale = 32768.0f;
 
 using Pcm = std::vector<int16_t>;
@@ -152,14 +149,7 @@ struct Loader::Workers {
   // Through int16 even without a cache, so that what is heard does not depend on the cache.
   std::shared_ptr<const Pcm> decoded(uint32_t index, const Utterance& utterance) const {
     if (auto clip = cache.find(index)) return clip;
-    const std::vector<float> samples =
-        readers.read(utterance.audio_path, utterance.offset_s, utterance.duration_s, options.sample_rate_hz);
-    const double found_s = static_cast<double>(samples.size()) / options.sample_rate_hz;
-    const double missing_s = utterance.duration_s - found_s;
-    if (samples.empty() || missing_s > kShorter_s + kShorterShare * utterance.duration_s)
-      throw DataError(utterance.audio_path, ": expected ", utterance.duration_s, " s; found ", found_s,
-                      " s; correct its duration in the manifest");
-    auto clip = std::make_shared<const Pcm>(quantised(samples));
+    auto clip = std::make_shared<const Pcm>(quantised(read_audio(readers, utterance, options.sample_rate_hz)));
     cache.offer(index, clip);
     return clip;
   }

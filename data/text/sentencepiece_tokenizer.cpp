@@ -113,7 +113,7 @@ std::vector<std::string> usable(const std::vector<std::string>& lines) {
 
 std::string train_sentencepiece(const std::string& kind, int size, const std::vector<std::string>& lines) {
   const std::vector<std::string> sentences = usable(lines);
-  size_t longest = 0;
+  size_t longest = 10;  // sentencepiece takes no smaller limit
   for (const std::string& line : sentences) longest = std::max(longest, line.size());
   // No piece but the obligatory unknown one stands for anything but text, and no line is left out for its length. One
   // thread: sums over several depend on their number.

@@ -123,6 +123,13 @@ TEST(SentencepieceTraining, SpendsNoTokenOnTheStartOfTheText) {
   EXPECT_LE(tokenizer->encode("the").size(), 3u);
 }
 
+TEST(SentencepieceTraining, TakesCorporaOfSingleShortWords) {
+  const TemporaryFolder folder("sentencepiece");
+  const std::string path = (folder.path() / "t.model").string();
+  train_tokenizer("bpe", 8, {"one", "two", "one", "two", "ten"}, path);
+  EXPECT_EQ(load_tokenizer(path)->size(), 8);
+}
+
 TEST(SentencepieceTraining, RefusesASizeTheTextCannotFill) {
   const TemporaryFolder folder("sentencepiece");
   const std::string path = (folder.path() / "t.model").string();
