@@ -1,6 +1,7 @@
 #include "data/sampler/tilt_solver.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -10,6 +11,16 @@
 
 namespace rehearse {
 namespace {
+
+constexpr std::array<double, 15> kInverseFactorials = [] {
+  std::array<double, 15> inverse{};
+  double factorial = 1;
+  for (int k = 0; k < 15; ++k) {
+    factorial *= k == 0 ? 1 : k;
+    inverse[static_cast<size_t>(k)] = 1 / factorial;
+  }
+  return inverse;
+}();
 
 struct Moments {
   double mean = 0;
@@ -85,8 +96,8 @@ double portable_exp(double x) {
   if (x > 709) return std::numeric_limits<double>::infinity();
   const double turns = std::floor(x * 1.4426950408889634 + 0.5);
   const double r = (x - turns * 0x1.62e42feep-1) - turns * 0x1.a39ef35793c76p-33;  // ln 2 in two parts; |r| <= 0.35
-  double sum = 1;
-  for (int k = 14; k >= 1; --k) sum = 1 + sum * r / k;  // Taylor: the remainder is below 2^-53
+  double sum = kInverseFactorials[14];
+  for (int k = 13; k >= 0; --k) sum = kInverseFactorials[k] + sum * r;  // Taylor: the remainder is below 2^-53
   return sum * std::bit_cast<double>(static_cast<uint64_t>(static_cast<int64_t>(turns) + 1023) << 52);
 }
 

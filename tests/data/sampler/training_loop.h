@@ -1,0 +1,97 @@
+// A training loop without a model: plans, "decodes" with a given CER function, and observes.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/sampler/batch_planner.h"
+#include "sampler_fixture.h"
+
+namespace rehearse {
+
+using FakeCer = std::function<double(const Draw&, uint64_t step)>;
+
+// Observations are given at once, or as late as the planner allows; ranks decode their slices of micro-batches in turn.
+class TrainingLoop {
+ public:
+  struct Setup {
+    std::string yaml = "type: curriculum";
+    BatchPlanner::Options batch{120, 8, 4, 8};
+    int ranks = 1;
+    bool is_late = false;
+  };
+  TrainingLoop(const Setup& setup, const Sampler::Context& context, FakeCer cer)
+      : setup_(setup), context_(context), cer_(std::move(cer)) {
+    restart();
+  }
+
+  // Everything anew, as a resumed process has it.
+  void restart() {
+    sampler_ = make_sampler(setup_.yaml, context_);
+    planner_ = std::make_unique<BatchPlanner>(setup_.batch, context_.duration_s, context_.seed, *sampler_);
+    waiting_.clear();
+  }
+
+  StepPlan step() {
+    while (!waiting_.empty() && waiting_.front().first < planner_->observations_needed_for(planner_->next_step()))
+      give();
+    StepPlan plan = planner_->next();
+    waiting_.emplace_back(plan.step, decode(plan));
+    if (!setup_.is_late) give();
+    return plan;
+  }
+
+  void save(State& state) {
+    sampler_->save(state);
+    planner_->save(state);
+  }
+  void load(const State& state) {
+    sampler_->load(state);
+    planner_->load(state);
+  }
+  std::deque<std::pair<uint64_t, std::vector<Observation>>>& waiting() { return waiting_; }
+  Sampler& sampler() { return *sampler_; }
+  template <class T>
+  T& sampler_as() {
+    return dynamic_cast<T&>(*sampler_);
+  }
+
+ private:
+  void give() {
+    sampler_->observe(waiting_.front().first, waiting_.front().second, false);
+    waiting_.pop_front();
+  }
+
+  std::vector<Observation> decode(const StepPlan& plan) const {
+    std::vector<Observation> gathered(plan.num_draws);
+    const size_t per_rank = plan.micro_batches.size() / static_cast<size_t>(setup_.ranks);
+    for (size_t rank = static_cast<size_t>(setup_.ranks); rank-- > 0;)
+      for (size_t m = rank * per_rank; m < (rank + 1) * per_rank; ++m)
+        for (size_t i = 0; i < plan.micro_batches[m].draws.size(); ++i) {
+          const Draw& draw = plan.micro_batches[m].draws[i];
+          const uint32_t position = plan.micro_batches[m].positions[i];
+          gathered[position] = {position, draw, cer_(draw, plan.step), false};
+        }
+    return gathered;
+  }
+
+  Setup setup_;
+  Sampler::Context context_;
+  FakeCer cer_;
+  std::unique_ptr<Sampler> sampler_;
+  std::unique_ptr<BatchPlanner> planner_;
+  std::deque<std::pair<uint64_t, std::vector<Observation>>> waiting_;
+};
+
+inline std::vector<Draw> draws_of(const StepPlan& plan) {
+  std::vector<Draw> draws;
+  for (const MicroBatch& batch : plan.micro_batches) draws.insert(draws.end(), batch.draws.begin(), batch.draws.end());
+  return draws;
+}
+
+}  // namespace rehearse
