@@ -41,6 +41,7 @@ class LaunchRun : public ::testing::Test {
   pid_t start(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), kScript);
     std::vector<char*> raw;
+    raw.reserve(arguments.size() + 1);
     for (auto& argument : arguments) raw.push_back(argument.data());
     raw.push_back(nullptr);
     const std::string path = folder_ + ":" + getenv("PATH"), out = folder_ + "/out";
