@@ -109,6 +109,21 @@ TEST(Report, ADomainHeldUpByBreadthIsAdvisedAHigherTarget) {
   EXPECT_THAT(render_report({.runs = {run}}), HasSubstr("a higher target_cer"));
 }
 
+TEST(Report, ADomainWithoutObservationsHasNoCurve) {
+  ReportRun run = sample_run("a");
+  for (DomainsMetrics& line : run.metrics.domains)
+    line.domains = {{{"name", "new"}, {"drawn_cer", 0}, {"drawn_window", 0}}};
+  const std::string html = render_report({.runs = {run}});
+  EXPECT_THAT(html.substr(html.find("drawn CER of new"), 400), HasSubstr("nothing yet"));
+}
+
+TEST(Report, ADomainThatIsNotControlledIsInTheLegend) {
+  ReportRun run = sample_run("a");
+  EXPECT_THAT(render_report({.runs = {run}}), Not(HasSubstr("not controlled")));
+  run.metrics.domains[0].domains[0]["state"] = "uniform";
+  EXPECT_THAT(render_report({.runs = {run}}), HasSubstr("not controlled"));
+}
+
 TEST(Report, SeveralRunsAreDrawnOverHoursOfWallTimeOrGpuHours) {
   ReportRun first = sample_run("first"), second = sample_run("second");
   const std::string by_wall_time = render_report({.runs = {first, second}});

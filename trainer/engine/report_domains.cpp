@@ -44,7 +44,7 @@ double number_in(const nlohmann::json& domain, const char* name) {
 
 DomainPoint domain_point(const nlohmann::json& domain, double x) {
   DomainPoint point{.x = x, .drawn_cer = number_in(domain, "drawn_cer"), .target = number_in(domain, "target")};
-  if (number_in(domain, "draws") == 0) point.drawn_cer = kUnknown;
+  if (number_in(domain, "drawn_window") == 0) point.drawn_cer = kUnknown;  // nothing observed yet
   auto state = domain.find("state");
   if (state != domain.end() && state->is_string()) point.state = state->get<std::string>();
   return point;
@@ -146,6 +146,13 @@ std::string domain_curves(const Runs& runs) {
   } else {
     legend = run_legend(runs);
   }
+  const auto is_uncontrolled = [](const DomainHistory& history) {
+    return std::ranges::any_of(history.points.front(), [](const DomainPoint& point) {
+      return std::string(state_color(point.state)) == "none";
+    });
+  };
+  if (runs.size() == 1 && std::ranges::any_of(histories, is_uncontrolled))
+    legend.push_back({"none", "not controlled (uniform or held)"});
   legend.push_back({"ink", "target", true});
   std::string html = html_legend(legend) + "<div class=\"grid2\">\n";
   for (const DomainHistory& history : histories) html += domain_card(history, clock);
