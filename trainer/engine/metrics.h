@@ -56,7 +56,7 @@ struct StepMetrics {
 
 struct DomainsMetrics {
   uint64_t step = 0;
-  nlohmann::json domains = nlohmann::json::array();  // Sampler::report(): objects with at least `name`
+  nlohmann::json domains = nlohmann::json::array();  // the list `domains` of Sampler::report(); each has `name`
 };
 
 struct ValidationSet {
