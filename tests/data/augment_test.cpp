@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -83,8 +84,8 @@ std::vector<std::string> registered() {
 INSTANTIATE_TEST_SUITE_P(Registered, EveryAugmentation, testing::ValuesIn(registered()),
                          [](const auto& info) { return info.param; });
 
-TEST(Augmentations, AreGainNoiseAndSpeed) {
-  EXPECT_EQ(registered(), (std::vector<std::string>{"gain", "noise", "speed"}));
+TEST(Augmentations, IncludeGainNoiseAndSpeed) {
+  EXPECT_THAT(registered(), testing::IsSupersetOf({"gain", "noise", "speed"}));
 }
 
 TEST(Gain, MultipliesByAFactorInItsRange) {

@@ -1,5 +1,6 @@
 #include "data/text/tokenizer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -101,8 +102,8 @@ std::vector<std::string> registered_kinds() {
 INSTANTIATE_TEST_SUITE_P(Every, TokenizerOfKind, testing::ValuesIn(registered_kinds()),
                          [](const auto& info) { return info.param; });
 
-TEST(TokenizerTrainers, AreCharacterBpeAndUnigram) {
-  EXPECT_EQ(registered_kinds(), (std::vector<std::string>{"bpe", "char", "unigram"}));
+TEST(TokenizerTrainers, IncludeCharactersBpeAndUnigram) {
+  EXPECT_THAT(registered_kinds(), testing::IsSupersetOf({"bpe", "char", "unigram"}));
 }
 
 TEST(SentencepieceTraining, GivesTheNumberOfTokensAskedFor) {
