@@ -35,6 +35,7 @@ class ImportCommand : public Command {
   int run() override {
     ConfigValue no_options;
     no_options.kind = ConfigValue::Kind::kMap;
+    no_options.origin = "command line";
     const auto importer = Registry<Importer>::instance().create(layout_, ConfigNode(&no_options, "import"), {domain_});
     Log log({});
     const ImportSummary summary =
