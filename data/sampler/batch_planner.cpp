@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "data/sampler/length_batches.h"
+#include "data/sampler/saved_state.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {
@@ -88,6 +89,10 @@ void BatchPlanner::save(State& state) const {
 }
 
 void BatchPlanner::load(const State& state) {
+  read_saved("planner", [&] { load_values(state); });
+}
+
+void BatchPlanner::load_values(const State& state) {
   const nlohmann::json values = state.values.value("planner", nlohmann::json::object());
   const auto micro_batches = values.value("micro_batches", 0);
   const auto num_utterances = values.value("utterances", size_t{0});

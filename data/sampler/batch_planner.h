@@ -49,6 +49,7 @@ class BatchPlanner {
   void load(const State& state);
 
  private:
+  void load_values(const State& state);
   void plan_window();
   Options options_;
   std::vector<float> duration_s_;

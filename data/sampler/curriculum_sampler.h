@@ -81,6 +81,9 @@ class CurriculumSampler : public Sampler {
   uint32_t draw_sweep(size_t domain);
   bool is_in_window(uint32_t utterance) const;
 
+  void load_values(const State& state);
+  void import_values(const State& old_state, const std::vector<uint64_t>& old_ids,
+                     const std::vector<uint64_t>& new_ids);
   nlohmann::json pending_to_json() const;
   void pending_from_json(const nlohmann::json& json);
   void adopt_domain(size_t domain, const State& old_state, size_t old_domain);

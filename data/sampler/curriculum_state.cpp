@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "data/sampler/curriculum_sampler.h"
+#include "data/sampler/saved_state.h"
 
 namespace rehearse {
 namespace {
@@ -76,6 +77,10 @@ void CurriculumSampler::save(State& state) const {
 }
 
 void CurriculumSampler::load(const State& state) {
+  read_saved("sampler", [&] { load_values(state); });
+}
+
+void CurriculumSampler::load_values(const State& state) {
   const nlohmann::json values = header(state);
   const auto ids = state.array<uint64_t>("sampler.ids");
   if (ids != ids_ || values.at("domain_names") != layout_.names())
@@ -87,6 +92,9 @@ void CurriculumSampler::load(const State& state) {
                     "; resume with those of the saved run");
   table_.load(state, "sampler.table");
   quarantine_.load(state, "sampler.quarantine");
+  if (!quarantine_.records().empty() && quarantine_.records().rbegin()->first >= layout_.num_utterances())
+    throw DataError("checkpoint array sampler.quarantine.utterance: expected numbers below ", layout_.num_utterances(),
+                    "; found ", quarantine_.records().rbegin()->first, "; it is damaged");
   shares_.set_planned_draws(values.at("planned_draws"));
   pending_from_json(values.at("pending"));
   marks_.clear();
@@ -109,6 +117,11 @@ void CurriculumSampler::load(const State& state) {
 
 void CurriculumSampler::import_table(const State& old_state, const std::vector<uint64_t>& old_ids,
                                      const std::vector<uint64_t>& new_ids) {
+  read_saved("sampler", [&] { import_values(old_state, old_ids, new_ids); });
+}
+
+void CurriculumSampler::import_values(const State& old_state, const std::vector<uint64_t>& old_ids,
+                                      const std::vector<uint64_t>& new_ids) {
   REHEARSE_CHECK(new_ids == ids_, "the ids are those of this sampler's corpus");
   const nlohmann::json values = header(old_state);
   const auto cer = old_state.array<uint16_t>("sampler.table.cer");

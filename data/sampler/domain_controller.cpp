@@ -103,6 +103,7 @@ void DomainController::mark_switch(double lambda, double expected_cer) {
   tilt_.lambda = lambda;
   lambda_ceiling_ = lambda;
   reference_cer_ = expected_cer;
+  expected_cer_ = expected_cer;  // stays so when nothing is drawn: at share 0 forgetting cannot be seen
 }
 
 std::string DomainController::state() const {

@@ -5,6 +5,7 @@
 #include "data/sampler/drawn_cer.h"
 #include "data/sampler/keyed_permutation.h"
 #include "data/sampler/sampler.h"
+#include "data/sampler/saved_state.h"
 #include "trainer/base/random.h"
 #include "trainer/base/registry.h"
 
@@ -67,17 +68,7 @@ class UniformSampler : public Sampler {
   }
 
   void load(const State& state) override {
-    const nlohmann::json values = state.values.value("sampler", nlohmann::json::object());
-    if (values.value("type", "") != "uniform" || values.value("utterances", 0u) != layout_.num_utterances() ||
-        values.value("domains", std::vector<std::string>()) != layout_.names())
-      throw DataError("checkpoint: sampler: expected type uniform with ", layout_.num_utterances(), " utterances in ",
-                      layout_.num_domains(), " domains; found ", values.value("type", "nothing"), " with ",
-                      values.value("utterances", 0u), "; resume with the manifests and the sampler of the saved run");
-    cursor_ = state.array<uint64_t>("sampler.cursor");
-    bad_files_ = state.array<uint32_t>("sampler.bad_files");
-    for (size_t d = 0; d < drawn_.size(); ++d) drawn_[d] = DrawnCer::from_json(values.at("drawn").at(d));
-    shares_.set_planned_draws(values.at("planned_draws"));
-    begin_window(values.at("first_step"));
+    read_saved("sampler", [&] { load_values(state); });
   }
 
   // Nothing of another corpus applies: no table is kept, and passes begin anew.
@@ -102,6 +93,20 @@ class UniformSampler : public Sampler {
   }
 
  private:
+  void load_values(const State& state) {
+    const nlohmann::json values = state.values.value("sampler", nlohmann::json::object());
+    if (values.value("type", "") != "uniform" || values.value("utterances", 0u) != layout_.num_utterances() ||
+        values.value("domains", std::vector<std::string>()) != layout_.names())
+      throw DataError("checkpoint: sampler: expected type uniform with ", layout_.num_utterances(), " utterances in ",
+                      layout_.num_domains(), " domains; found ", values.value("type", "nothing"), " with ",
+                      values.value("utterances", 0u), "; resume with the manifests and the sampler of the saved run");
+    cursor_ = state.array<uint64_t>("sampler.cursor");
+    bad_files_ = state.array<uint32_t>("sampler.bad_files");
+    for (size_t d = 0; d < drawn_.size(); ++d) drawn_[d] = DrawnCer::from_json(values.at("drawn").at(d));
+    shares_.set_planned_draws(values.at("planned_draws"));
+    begin_window(values.at("first_step"));
+  }
+
   void mark_bad(uint32_t utterance) {
     auto place = std::lower_bound(bad_files_.begin(), bad_files_.end(), utterance);
     if (place == bad_files_.end() || *place != utterance) bad_files_.insert(place, utterance);

@@ -79,6 +79,16 @@ TEST_P(EverySampler, RefusesAStateOfAnotherCorpusOrNone) {
   make(synthetic_context({30, 200}))->save(state);
   EXPECT_THROW(make(synthetic_context({30, 201}))->load(state), DataError);
   EXPECT_THROW(make(synthetic_context({30, 200}))->load(State()), DataError);
+  for (const auto& [key, value] : state.values.at("sampler").items()) {
+    State damaged = state;
+    damaged.values["sampler"].erase(key);
+    EXPECT_THROW(make(synthetic_context({30, 200}))->load(damaged), DataError) << key;
+  }
+  for (const auto& [name, array] : state.arrays) {
+    State damaged = state;
+    damaged.arrays.erase(name);
+    EXPECT_THROW(make(synthetic_context({30, 200}))->load(damaged), DataError) << name;
+  }
 }
 
 TEST_P(EverySampler, ABadFileWeighsNothingFromThenOn) {
