@@ -55,15 +55,16 @@ done
 
 # Cores, not hardware threads, that this process may use: what mpirun counts as slots.
 count_cores() {
-  local allowed
+  local allowed table
+  if ! table=$(lscpu -p=CPU,CORE,SOCKET 2>/dev/null); then nproc; return; fi  # no /sys, as in some sandboxes
   allowed=$(taskset -pc $$ 2>/dev/null | sed 's/.*: //') || allowed=""
-  lscpu -p=CPU,CORE,SOCKET 2>/dev/null | awk -F, -v allowed="$allowed" '
+  awk -F, -v allowed="$allowed" '
     BEGIN {
       n = split(allowed, parts, ",")
       for (i = 1; i <= n; i++) { m = split(parts[i], ends, "-"); for (c = ends[1]; c <= ends[m]; c++) may[c] = 1 }
     }
     !/^#/ && (allowed == "" || ($1 in may)) { if (!seen[$2 "," $3]++) cores++ }
-    END { print cores + 0 }'
+    END { print cores + 0 }' <<<"$table"
 }
 
 # 4: when a rank dies, mpirun sends the others SIGCONT at once, SIGTERM after 4 s and SIGKILL after 8 s, and always waits for
