@@ -1,97 +1,188 @@
 #include "trainer/base/safetensors.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "trainer/base/error.h"
 
 namespace rehearse {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the format is little endian");
-
 using nlohmann::json;
 
-const std::map<std::string, size_t> kElementBytes = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},
-                                                     {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U8", 1},   {"U16", 2},
-                                                     {"U32", 4}, {"U64", 8}, {"BOOL", 1}};
+static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
 
-// Bytes that a tensor of this type and shape takes; DataError for unknown types and absurd shapes.
-size_t bytes_needed(const std::string& dtype, const std::vector<int64_t>& shape, const std::string& where) {
-  const auto found = kElementBytes.find(dtype);
-  if (found == kElementBytes.end()) throw DataError(where, ": expected a known dtype; found \"", dtype, "\"");
-  size_t bytes = found->second;
-  for (int64_t extent : shape) {
-    if (extent < 0 || (extent > 0 && bytes > (size_t{1} << 48) / static_cast<size_t>(extent)))
-      throw DataError(where, ": expected a shape that fits in memory; found an extent of ", extent);
-    bytes *= static_cast<size_t>(extent);
+constexpr uint64_t kMaxHeaderBytes = 100 << 20;
+constexpr const char* kMetadata = "__metadata__";
+
+struct Range {
+  uint64_t begin;
+  uint64_t end;
+  std::string name;
+};
+
+// JSON with every name of the outermost map at most once, or nothing.
+json parsed_header(const char* text, size_t size, const std::string& where) {
+  std::set<std::string> names;
+  std::string repeated;
+  const auto callback = [&](int depth, json::parse_event_t event, json& value) {
+    if (event == json::parse_event_t::key && depth == 1 && !names.insert(value.get<std::string>()).second)
+      repeated = value.get<std::string>();
+    return true;
+  };
+  json header;
+  try {
+    header = json::parse(text, text + size, callback);
+  } catch (const json::exception&) {
+    throw DataError(where, ": expected a JSON header; found something else; the file is damaged");
   }
+  if (!repeated.empty()) throw DataError(where, ": tensor ", repeated, ": expected once; found twice");
+  if (!header.is_object()) throw DataError(where, ": expected a map as header; found ", header.type_name());
+  return header;
+}
+
+// Product of the shape times the element size; DataError when it does not fit 63 bits.
+uint64_t bytes_of(const std::vector<int64_t>& shape, size_t element_size, const std::string& where) {
+  uint64_t bytes = element_size;
+  for (int64_t size : shape)
+    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes) || bytes >> 62 != 0)
+      throw DataError(where, ": expected a shape below 2^62 bytes; found more");
   return bytes;
 }
 
-TensorView parse_entry(const json& entry, std::span<const std::byte> data, const std::string& where) {
-  TensorView view{entry.at("dtype").get<std::string>(), entry.at("shape").get<std::vector<int64_t>>(), {}};
-  const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
-  if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data.size())
-    throw DataError(where, ": expected data_offsets inside ", data.size(), " bytes; found others");
-  view.bytes = data.subspan(offsets[0], offsets[1] - offsets[0]);
-  const size_t needed = bytes_needed(view.dtype, view.shape, where);
-  if (needed != view.bytes.size()) throw DataError(where, ": expected ", needed, " bytes; found ", view.bytes.size());
-  return view;
+std::vector<int64_t> shape_of(const json& entry, const std::string& where) {
+  std::vector<int64_t> shape;
+  if (!entry.contains("shape") || !entry["shape"].is_array()) throw DataError(where, ": expected a list `shape`");
+  for (const json& size : entry["shape"]) {
+    if (!size.is_number_unsigned() || size.get<uint64_t>() >> 62 != 0)
+      throw DataError(where, ": shape: expected sizes of zero or more; found ", size.dump());
+    shape.push_back(size.get<int64_t>());
+  }
+  return shape;
+}
+
+Range range_of(const json& entry, uint64_t data_bytes, const std::string& where) {
+  const auto found = entry.find("data_offsets");
+  const bool is_pair = found != entry.end() && found->is_array() && found->size() == 2 &&
+                       (*found)[0].is_number_unsigned() && (*found)[1].is_number_unsigned();
+  if (!is_pair) throw DataError(where, ": data_offsets: expected two positions");
+  const Range range{(*found)[0].get<uint64_t>(), (*found)[1].get<uint64_t>(), where};
+  if (range.begin > range.end || range.end > data_bytes)
+    throw DataError(where, ": data_offsets: expected a range within ", data_bytes, " bytes; found ", range.begin,
+                    " to ", range.end);
+  return range;
+}
+
+// Neither holes nor overlaps: a writer that leaves them is broken, and so would be a checksum over tensors.
+void expect_contiguous(std::vector<Range> ranges, uint64_t data_bytes, const std::string& name) {
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  uint64_t position = 0;
+  for (const Range& range : ranges) {
+    if (range.begin != position)
+      throw DataError(range.name, ": data_offsets: expected to begin at ", position, "; found ", range.begin);
+    position = range.end;
+  }
+  if (position != data_bytes) throw DataError(name, ": expected ", position, " bytes of data; found ", data_bytes);
+}
+
+Metadata metadata_of(const json& entry, const std::string& name) {
+  Metadata metadata;
+  if (!entry.is_object()) throw DataError(name, ": __metadata__: expected a map of texts");
+  for (const auto& [key, value] : entry.items()) {
+    if (!value.is_string()) throw DataError(name, ": __metadata__.", key, ": expected a text");
+    metadata[key] = value.get<std::string>();
+  }
+  return metadata;
 }
 
 }  // namespace
 
-std::vector<std::byte> to_safetensors(const std::map<std::string, TensorView>& tensors,
-                                      const std::map<std::string, std::string>& metadata) {
+size_t element_size_of(const std::string& dtype) {
+  if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
+  if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
+  if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
+  return dtype == "I8" || dtype == "U8" || dtype == "BOOL" ? 1 : 0;
+}
+
+Safetensors Safetensors::read(const fs::path& path) {
+  return parse(read_bytes(path), path.string());
+}
+
+Safetensors Safetensors::parse(std::vector<std::byte> bytes, const std::string& name) {
+  Safetensors file;
+  file.name_ = name;
+  file.bytes_ = std::move(bytes);
+  uint64_t header_bytes = 0;
+  if (file.bytes_.size() < sizeof(header_bytes))
+    throw DataError(name, ": expected at least 8 bytes; found ", file.bytes_.size(), "; the file is torn");
+  std::memcpy(&header_bytes, file.bytes_.data(), sizeof(header_bytes));
+  const uint64_t rest = file.bytes_.size() - sizeof(header_bytes);
+  if (header_bytes > rest || header_bytes > kMaxHeaderBytes)
+    throw DataError(name, ": expected a header within ", rest, " bytes; found a size of ", header_bytes);
+  const auto* text = reinterpret_cast<const char*>(file.bytes_.data()) + sizeof(header_bytes);
+  const std::byte* data = file.bytes_.data() + sizeof(header_bytes) + header_bytes;
+  const uint64_t data_bytes = rest - header_bytes;
+  const json header = parsed_header(text, header_bytes, name);
+  std::vector<Range> ranges;
+  for (const auto& [key, entry] : header.items()) {
+    const std::string where = name + ": " + key;
+    if (key == kMetadata) {
+      file.metadata_ = metadata_of(entry, name);
+      continue;
+    }
+    if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string())
+      throw DataError(where, ": expected a map with a text `dtype`");
+    TensorView view{entry["dtype"].get<std::string>(), shape_of(entry, where), {}};
+    const size_t element_size = element_size_of(view.dtype);
+    if (element_size == 0) throw DataError(where, ": dtype: expected F32, I64 or similar; found \"", view.dtype, "\"");
+    const Range range = range_of(entry, data_bytes, where);
+    const uint64_t expected = bytes_of(view.shape, element_size, where);
+    if (range.end - range.begin != expected)
+      throw DataError(where, ": expected ", expected, " bytes for its shape; found ", range.end - range.begin);
+    view.bytes = {data + range.begin, expected};
+    ranges.push_back(range);
+    file.tensors_.emplace(key, std::move(view));
+  }
+  expect_contiguous(std::move(ranges), data_bytes, name);
+  return file;
+}
+
+const TensorView& Safetensors::at(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) throw DataError(name_, ": expected a tensor ", name, "; found none of that name");
+  return found->second;
+}
+
+std::vector<std::byte> safetensors_of(const std::map<std::string, TensorView>& tensors, const Metadata& metadata) {
   json header = json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  size_t offset = 0;
+  if (!metadata.empty()) header[kMetadata] = metadata;
+  uint64_t position = 0;
   for (const auto& [name, view] : tensors) {
-    REHEARSE_CHECK(bytes_needed(view.dtype, view.shape, name) == view.bytes.size(), "shape and bytes agree");
-    header[name] = {
-        {"dtype", view.dtype}, {"shape", view.shape}, {"data_offsets", {offset, offset + view.bytes.size()}}};
-    offset += view.bytes.size();
+    REHEARSE_CHECK(name != kMetadata, "the name is the format's own");
+    const uint64_t expected = bytes_of(view.shape, element_size_of(view.dtype), name);
+    REHEARSE_CHECK(element_size_of(view.dtype) > 0 && view.bytes.size() == expected, "tensor ", name, " of type ",
+                   view.dtype, " needs ", expected, " bytes; found ", view.bytes.size());
+    header[name] = {{"dtype", view.dtype}, {"shape", view.shape}, {"data_offsets", {position, position + expected}}};
+    position += expected;
   }
   std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // tensors start aligned
-  const uint64_t length = text.size();
-  std::vector<std::byte> bytes(sizeof length + text.size() + offset);
-  std::memcpy(bytes.data(), &length, sizeof length);
-  std::memcpy(bytes.data() + sizeof length, text.data(), text.size());
-  std::byte* at = bytes.data() + sizeof length + text.size();
-  for (const auto& [name, view] : tensors) {
-    if (!view.bytes.empty()) std::memcpy(at, view.bytes.data(), view.bytes.size());
-    at += view.bytes.size();
-  }
+  text.append((8 - text.size() % 8) % 8, ' ');  // so that the data is aligned
+  const uint64_t header_bytes = text.size();
+  std::vector<std::byte> bytes(sizeof(header_bytes) + header_bytes + position);
+  std::memcpy(bytes.data(), &header_bytes, sizeof(header_bytes));
+  std::memcpy(bytes.data() + sizeof(header_bytes), text.data(), text.size());
+  std::byte* data = bytes.data() + sizeof(header_bytes) + header_bytes;
+  for (const auto& [name, view] : tensors) data = std::copy(view.bytes.begin(), view.bytes.end(), data);
   return bytes;
 }
 
-SafetensorsFile parse_safetensors(std::vector<std::byte> bytes, const std::string& name) {
-  SafetensorsFile file;
-  file.storage = std::move(bytes);
-  uint64_t length = 0;
-  if (file.storage.size() < sizeof length)
-    throw DataError(name, ": expected a safetensors header; found ", file.storage.size(), " bytes");
-  std::memcpy(&length, file.storage.data(), sizeof length);
-  if (length > file.storage.size() - sizeof length)
-    throw DataError(name, ": expected a header of ", length, " bytes; found ", file.storage.size() - sizeof length);
-  const auto* text = reinterpret_cast<const char*>(file.storage.data() + sizeof length);
-  const std::span<const std::byte> data = std::span<const std::byte>(file.storage).subspan(sizeof length + length);
-  try {
-    const json header = json::parse(text, text + length);
-    if (!header.is_object()) throw DataError(name, ": expected a JSON object as header; found another value");
-    for (const auto& [key, entry] : header.items()) {
-      if (key == "__metadata__")
-        file.metadata = entry.get<std::map<std::string, std::string>>();
-      else
-        file.tensors[key] = parse_entry(entry, data, name + ": " + key);
-    }
-  } catch (const json::exception& failure) {
-    throw DataError(name, ": expected a safetensors header; found ", failure.what());
-  }
-  return file;
+void write_safetensors(FileLayer& files, const fs::path& path, const std::map<std::string, TensorView>& tensors,
+                       const Metadata& metadata) {
+  files.write(path, safetensors_of(tensors, metadata));
 }
 
 }  // namespace rehearse

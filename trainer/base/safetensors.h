@@ -1,4 +1,4 @@
-// The safetensors format: 8 bytes of header length (little endian), a JSON header, then raw little-endian tensors.
+// The safetensors format: 8 bytes of header size, a JSON header, raw little-endian data. No libtorch here.
 #pragma once
 
 #include <cstddef>
@@ -8,27 +8,44 @@
 #include <string>
 #include <vector>
 
+#include "trainer/base/files.h"
+
 namespace rehearse {
 
-// One tensor; `bytes` belongs to the caller when writing and to the SafetensorsFile when reading.
+// One array that somebody else owns.
 struct TensorView {
-  std::string dtype;  // "F32", "F64", "BF16", "I64", "I32", "U8", …
+  std::string dtype;  // "F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "U16", "U32", "U64", "BOOL"
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
 };
 
-// Bytes of a file with the tensors in order of name; metadata is a map of texts.
-std::vector<std::byte> to_safetensors(const std::map<std::string, TensorView>& tensors,
-                                      const std::map<std::string, std::string>& metadata = {});
+// Bytes of one element; 0 for an unknown name.
+size_t element_size_of(const std::string& dtype);
 
-// A parsed file: owns its bytes.
-struct SafetensorsFile {
-  std::vector<std::byte> storage;
-  std::map<std::string, TensorView> tensors;
-  std::map<std::string, std::string> metadata;
+using Metadata = std::map<std::string, std::string>;
+
+// A whole file in memory. Views point into it and die with it.
+class Safetensors {
+ public:
+  // Throws DataError on anything that the format forbids: sizes that disagree, ranges outside the data, holes,
+  // overlaps, unknown types, names given twice.
+  static Safetensors read(const fs::path& path);
+  static Safetensors parse(std::vector<std::byte> bytes, const std::string& name);
+
+  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  const TensorView& at(const std::string& name) const;  // DataError when absent
+  const Metadata& metadata() const { return metadata_; }
+
+ private:
+  std::string name_;
+  std::vector<std::byte> bytes_;  // moves keep the views valid
+  std::map<std::string, TensorView> tensors_;
+  Metadata metadata_;
 };
 
-// Checks header, offsets, shapes and sizes; DataError "name: expected, found" for anything else than a whole file.
-SafetensorsFile parse_safetensors(std::vector<std::byte> bytes, const std::string& name);
+// Data in order of name, so equal contents give equal bytes. A bug when a view's bytes do not fit its shape.
+std::vector<std::byte> safetensors_of(const std::map<std::string, TensorView>& tensors, const Metadata& metadata = {});
+void write_safetensors(FileLayer& files, const fs::path& path, const std::map<std::string, TensorView>& tensors,
+                       const Metadata& metadata = {});
 
 }  // namespace rehearse
