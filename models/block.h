@@ -1,13 +1,13 @@
 // A block of the acoustic model: [B, T, C] in, [B, T', C'] out, padding zero on both sides.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
 
 #include "trainer/base/config.h"
 #include "trainer/base/random.h"
@@ -64,7 +64,8 @@ struct ForwardContext {
   std::vector<uint64_t> ids;  // [B] stable utterance ids, for counter-based dropout
 };
 
-// Sums a small tensor over all ranks, in place; differentiable use is up to the block. Called in the same order everywhere.
+// Sums a small tensor over all ranks, in place; differentiable use is up to the block. Called in the same order
+// everywhere.
 using AllReduceSum = std::function<void(at::Tensor&)>;
 
 // Plug-in: one file in models/blocks, see models/README.md. Constructed once, then forward() from one thread.

@@ -1,0 +1,142 @@
+#include "models/norm.h"
+#include "models/strided_conv.h"
+#include "trainer/base/error.h"
+#include "trainer/base/registry.h"
+
+namespace rehearse {
+namespace {
+
+// Depthwise-separable convolutions with squeeze-and-excitation and a residual (QuartzNet, Citrinet).
+class SeparableBlock : public Block {
+ public:
+  struct Options {
+    int64_t channels = 256;
+    int64_t kernel = 13;
+    int64_t stride = 1;
+    int64_t dilation = 1;
+    int64_t repeat = 1;
+    int64_t squeeze_excite = 8;
+    bool residual = true;
+    NormOptions norm;
+    Activation activation = Activation::kRelu;
+    double dropout = 0;
+
+    static Options from(ConfigNode& node) {
+      Options options;
+      options.channels = node.integer("channels", options.channels, {1, 1 << 16});
+      options.kernel = odd_kernel_from(node, options.kernel);
+      options.stride = node.integer("stride", options.stride, {1, 64});
+      options.dilation = node.integer("dilation", options.dilation, {1, 64});
+      options.repeat = node.integer("repeat", options.repeat, {1, 32});
+      options.squeeze_excite = node.integer("squeeze_excite", options.squeeze_excite, {0, 1024});
+      if (options.squeeze_excite > options.channels)
+        node.fail("squeeze_excite", concat("expected at most the number of channels, ", options.channels, "; found ",
+                                           options.squeeze_excite));
+      options.residual = node.boolean("residual", options.residual);
+      options.norm = NormOptions::from(node);
+      options.activation = activation_from(node, "relu");
+      options.dropout = node.number("dropout", options.dropout, {0, 0.95});
+      return options;
+    }
+  };
+  static constexpr const char* kExample =
+      "{type: separable, channels: 24, kernel: 7, stride: 2, repeat: 2, squeeze_excite: 4, dropout: 0.2}";
+
+  SeparableBlock(const Options& options, const Context& context) : options_(options), index_(context.index) {
+    ParameterStore& store = *context.store;
+    const std::string name = context.name + ".";
+    int64_t channels = context.input_channels;
+    for (int64_t r = 0; r < options.repeat; ++r) {
+      Repeat repeat;
+      repeat.stride = r == 0 ? options.stride : 1;
+      repeat.depthwise =
+          store.weight(concat(name, "depthwise.", r, ".weight"), {options.kernel, channels}, options.kernel);
+      repeat.pointwise = store.weight(concat(name, "pointwise.", r, ".weight"), {options.channels, channels}, channels);
+      repeat.bias = store.constant(concat(name, "pointwise.", r, ".bias"), {options.channels}, 0);
+      repeat.norm = Norm::create(options.norm, context, concat(name, "norm.", r), options.channels);
+      repeats_.push_back(std::move(repeat));
+      channels = options.channels;
+    }
+    if (options.squeeze_excite > 0) create_squeeze_excite(store, name);
+    if (options.residual && (context.input_channels != options.channels || options.stride != 1)) {
+      residual_ =
+          store.weight(name + "residual.weight", {options.channels, context.input_channels}, context.input_channels);
+      residual_bias_ = store.constant(name + "residual.bias", {options.channels}, 0);
+    }
+  }
+
+  Sequence forward(const Sequence& input, const ForwardContext& context) override {
+    Sequence sequence = input;
+    for (size_t r = 0; r < repeats_.size(); ++r) {
+      const bool is_last = r + 1 == repeats_.size();
+      sequence = forward(repeats_[r], sequence, context, is_last ? Epilogue{} : epilogue(context, r));
+    }
+    std::optional<at::Tensor> gate;
+    std::optional<at::Tensor> residual;
+    if (options_.squeeze_excite > 0) gate = excitation(sequence);
+    if (options_.residual) residual = shortcut(input.x);
+    sequence.x = fused_gate(sequence.x, gate, residual, sequence.lengths, epilogue(context, repeats_.size() - 1));
+    return sequence;
+  }
+  int64_t output_length(int64_t length) const override { return strided_length(length, options_.stride); }
+  int64_t output_channels() const override { return options_.channels; }
+  int64_t stride() const override { return options_.stride; }
+
+ private:
+  struct Repeat {
+    int64_t stride = 1;
+    at::Tensor depthwise;  // [K, C]
+    at::Tensor pointwise;  // [O, C]
+    at::Tensor bias;       // [O]
+    std::unique_ptr<Norm> norm;
+  };
+
+  void create_squeeze_excite(ParameterStore& store, const std::string& name) {
+    const int64_t channels = options_.channels;
+    const int64_t squeezed = channels / options_.squeeze_excite;
+    squeeze_ = store.weight(name + "squeeze.weight", {squeezed, channels}, channels, 2);
+    squeeze_bias_ = store.constant(name + "squeeze.bias", {squeezed}, 0);
+    excite_ = store.weight(name + "excite.weight", {channels, squeezed}, squeezed);
+    excite_bias_ = store.constant(name + "excite.bias", {channels}, 0);
+  }
+
+  Epilogue epilogue(const ForwardContext& context, uint64_t site) const {
+    return Epilogue::of(options_.activation, options_.dropout, context, index_, site);
+  }
+
+  Sequence forward(const Repeat& repeat, const Sequence& input, const ForwardContext& context,
+                   const Epilogue& epilogue) {
+    const at::Tensor filtered =
+        depthwise_conv(input.x, repeat.depthwise, input.lengths, repeat.stride, options_.dilation);
+    const std::vector<int64_t> lengths = strided_lengths(input.lengths, repeat.stride);
+    const at::Tensor mixed = at::linear(filtered, repeat.pointwise);  // its bias is added inside the norm's pass
+    return {repeat.norm->forward(mixed, repeat.bias, lengths, context, epilogue), lengths};
+  }
+
+  // Sigmoid gates [B, O] from the mean over real frames (Hu et al. 2018, over time).
+  at::Tensor excitation(const Sequence& sequence) const {
+    std::vector<double> shares;
+    for (int64_t length : sequence.lengths) shares.push_back(length > 0 ? 1.0 / static_cast<double>(length) : 0.0);
+    const at::Tensor share = at::tensor(at::ArrayRef<double>(shares), sequence.x.options()).unsqueeze(1);
+    const at::Tensor mean = sequence.x.sum(1) * share;
+    const at::Tensor hidden = at::relu(at::linear(mean, squeeze_, squeeze_bias_));
+    return at::sigmoid(at::linear(hidden, excite_, excite_bias_));
+  }
+
+  at::Tensor shortcut(const at::Tensor& x) const {
+    if (!residual_.defined()) return x;
+    const at::Tensor kept = options_.stride == 1 ? x : x.slice(1, 0, x.size(1), options_.stride);
+    return at::linear(kept, residual_, residual_bias_);
+  }
+
+  Options options_;
+  uint64_t index_;
+  std::vector<Repeat> repeats_;
+  at::Tensor squeeze_, squeeze_bias_, excite_, excite_bias_;
+  at::Tensor residual_, residual_bias_;
+};
+
+REHEARSE_REGISTER(Block, "separable", SeparableBlock);
+
+}  // namespace
+}  // namespace rehearse

@@ -1,0 +1,82 @@
+#include "models/ctc_loss.h"
+
+#include "models/batch_pieces.h"
+#include "models/fused_ops.h"
+#include "trainer/base/error.h"
+
+namespace rehearse {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct CtcFunction : torch::autograd::Function<CtcFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& logits, const at::Tensor& gradient,
+                            double sum) {
+    context->save_for_backward({gradient});
+    return at::full({}, sum, logits.options());
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    return {context->get_saved_variables()[0] * gradients[0], at::Tensor(), at::Tensor()};
+  }
+};
+
+void expect_tokens(const std::vector<int32_t>& target, int64_t classes, int32_t blank) {
+  for (int32_t token : target)
+    REHEARSE_CHECK(token >= 0 && token < classes && token != blank, "targets hold tokens only; found ", token, " with ",
+                   classes, " classes and blank ", blank);
+}
+
+}  // namespace
+
+CtcLoss ctc_loss(const at::Tensor& logits, const std::vector<int64_t>& lengths,
+                 const std::vector<std::vector<int32_t>>& targets, int32_t blank, const std::vector<double>& weights) {
+  const size_t batch = lengths.size();
+  expect_shape(logits, {static_cast<int64_t>(batch), -1, -1}, "ctc_loss: logits [B, T, V]");
+  REHEARSE_CHECK(targets.size() == batch && weights.size() == batch, "one target and one weight per utterance");
+  const int64_t frames = logits.size(1);
+  const int64_t classes = logits.size(2);
+  for (const std::vector<int32_t>& target : targets) expect_tokens(target, classes, blank);
+  const at::Tensor values = logits.detach().contiguous();
+  const at::Tensor gradient = at::empty(values.sizes(), values.options());
+  CtcLoss result{at::Tensor(), std::vector<double>(batch, 0.0), std::vector<uint8_t>(batch, 0)};
+  with_real_type(values, [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = values.const_data_ptr<T>();
+    T* to = gradient.mutable_data_ptr<T>();
+    std::vector<int64_t> real(lengths);
+    for (size_t b = 0; b < batch; ++b)
+      if (weights[b] == 0) real[b] = 0;
+    clear_padding<T>(gradient, real);
+    at::parallel_for(0, static_cast<int64_t>(batch), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) {
+        if (weights[b] == 0) continue;
+        const int64_t offset = b * frames * classes;
+        const CtcOutcome outcome =
+            ctc_loss_and_gradient(from + offset, lengths[b], classes, targets[b], blank, weights[b], to + offset);
+        result.losses[b] = outcome.loss;
+        result.is_infeasible[b] = outcome.is_infeasible;
+      }
+    });
+  });
+  double sum = 0;
+  for (size_t b = 0; b < batch; ++b) sum += weights[b] * result.losses[b];
+  result.sum = CtcFunction::apply(logits, gradient, sum);
+  return result;
+}
+
+std::vector<GreedyPath> ctc_greedy_decode(const at::Tensor& logits, const std::vector<int64_t>& lengths,
+                                          int32_t blank) {
+  expect_shape(logits, {static_cast<int64_t>(lengths.size()), -1, -1}, "ctc_greedy_decode: logits [B, T, V]");
+  const at::Tensor values = logits.detach().contiguous();
+  std::vector<GreedyPath> paths(lengths.size());
+  with_real_type(values, [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = values.const_data_ptr<T>();
+    for (size_t b = 0; b < lengths.size(); ++b)
+      paths[b] = ctc_greedy(from + static_cast<int64_t>(b) * values.stride(0), lengths[b], values.size(2), blank);
+  });
+  return paths;
+}
+
+}  // namespace rehearse

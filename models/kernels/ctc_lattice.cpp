@@ -1,0 +1,266 @@
+#include "models/kernels/ctc_lattice.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "models/kernels/simd.h"
+
+namespace rehearse {
+namespace {
+
+using simd::Lanes;
+using simd::Vec;
+
+// Minus infinity that survives subtraction.
+constexpr double kNever = -1e30;
+constexpr int64_t kLanes = Lanes<double>::kCount;
+
+REHEARSE_INLINE Vec<double> log_add(const Vec<double>& a, const Vec<double>& b) {
+  const Vec<double> top = simd::maximum<double>(a, b);
+  return top + simd::log(1.0 + simd::exp(Vec<double>(simd::minimum<double>(a, b) - top)));
+}
+
+REHEARSE_INLINE Vec<double> log_add(const Vec<double>& a, const Vec<double>& b, const Vec<double>& c) {
+  const Vec<double> top = simd::maximum<double>(simd::maximum<double>(a, b), c);
+  return top +
+         simd::log(simd::exp(Vec<double>(a - top)) + simd::exp(Vec<double>(b - top)) + simd::exp(Vec<double>(c - top)));
+}
+
+double log_add(double a, double b) {
+  return std::max(a, b) + std::log1p(std::exp(-std::fabs(a - b)));
+}
+
+// One row of the lattice. Blank i stands before label i, so labels and blanks are separate arrays and every step is a
+// vector operation. Element −1 and the elements from the end to the next multiple of the lanes are readable.
+struct Row {
+  double* blanks;
+  double* labels;
+};
+
+// The lattice of one utterance: rows of `width` doubles for blanks and labels, padded on both sides with kNever.
+struct Lattice {
+  int64_t frames;
+  int64_t num_labels;
+  int64_t width;                    // of one array, with padding
+  std::vector<double> alpha;        // [frames, 2, width]
+  std::vector<double> beta;         // [2, 2, width]: rows t and t + 1
+  std::vector<double> skip;         // [width] 0 where label i may follow label i − 1 directly, else kNever
+  std::vector<double> emission;     // [width] of the labels at one frame
+  std::vector<double> row_log_sum;  // [frames] ln Σ e^logit
+
+  Lattice(int64_t frames, std::span<const int32_t> target)
+      : frames(frames), num_labels(static_cast<int64_t>(target.size())) {
+    width = (num_labels + 1 + kLanes - 1) / kLanes * kLanes + 2 * kLanes;
+    alpha.assign(frames * 2 * width, kNever);
+    beta.assign(4 * width, kNever);
+    skip.assign(width, kNever);
+    emission.assign(width, kNever);
+    row_log_sum.resize(frames);
+    for (int64_t i = 1; i < num_labels; ++i) skip[kLanes + i] = target[i] == target[i - 1] ? kNever : 0.0;
+  }
+  REHEARSE_INLINE Row alpha_row(int64_t t) { return row(alpha.data() + t * 2 * width); }
+  REHEARSE_INLINE Row beta_row(int64_t t) { return row(beta.data() + (t & 1) * 2 * width); }
+  REHEARSE_INLINE Row row(double* base) const { return {base + kLanes, base + width + kLanes}; }
+};
+
+template <class T>
+REHEARSE_INLINE void gather_emissions(Lattice& lattice, const T* logits, std::span<const int32_t> target,
+                                      double log_sum) {
+  double* emission = lattice.emission.data() + kLanes;
+  for (int64_t i = 0; i < lattice.num_labels; ++i) emission[i] = static_cast<double>(logits[target[i]]) - log_sum;
+}
+
+// Restores what vector stores wrote beyond the last state.
+REHEARSE_INLINE void clear_tail(const Row& row, int64_t num_labels) {
+  for (int64_t i = num_labels; i < num_labels + kLanes; ++i) row.labels[i] = kNever;
+  for (int64_t i = num_labels + 1; i < num_labels + kLanes; ++i) row.blanks[i] = kNever;
+}
+
+// α_t(s) of frame t from frame t − 1, emission included (Graves et al. 2006, eq. 6).
+REHEARSE_INLINE void advance_alpha(Lattice& lattice, int64_t t, double blank_emission) {
+  const Row from = lattice.alpha_row(t - 1);
+  const Row to = lattice.alpha_row(t);
+  const double* skip = lattice.skip.data() + kLanes;
+  const double* emission = lattice.emission.data() + kLanes;
+  for (int64_t i = 0; i <= lattice.num_labels; i += kLanes) {
+    const Vec<double> blank = simd::load(from.blanks + i);
+    const Vec<double> label = simd::load(from.labels + i);
+    const Vec<double> previous = simd::load(from.labels + i - 1);
+    simd::store(to.blanks + i, Vec<double>(log_add(blank, previous) + blank_emission));
+    const Vec<double> reached = log_add(label, blank, Vec<double>(previous + simd::load(skip + i)));
+    simd::store(to.labels + i, Vec<double>(reached + simd::load(emission + i)));
+  }
+  clear_tail(to, lattice.num_labels);
+}
+
+// β_t(s) without frame t's emission, from frame t + 1; `lattice.emission` is that of frame t + 1.
+REHEARSE_INLINE void advance_beta(Lattice& lattice, int64_t t, double blank_emission) {
+  const Row from = lattice.beta_row(t + 1);
+  const Row to = lattice.beta_row(t);
+  const double* skip = lattice.skip.data() + kLanes;
+  const double* emission = lattice.emission.data() + kLanes;
+  for (int64_t i = 0; i <= lattice.num_labels; i += kLanes) {
+    const Vec<double> blank = simd::load(from.blanks + i) + blank_emission;
+    const Vec<double> label = simd::load(from.labels + i) + simd::load(emission + i);
+    const Vec<double> next_blank = simd::load(from.blanks + i + 1) + blank_emission;
+    const Vec<double> next_label =
+        simd::load(from.labels + i + 1) + simd::load(emission + i + 1) + simd::load(skip + i + 1);
+    simd::store(to.blanks + i, log_add(blank, label));
+    simd::store(to.labels + i, log_add(label, next_blank, next_label));
+  }
+  clear_tail(to, lattice.num_labels);
+}
+
+// Softmax of one row into `to` (times weight) and its log-sum-exp.
+template <class T>
+REHEARSE_INLINE double row_softmax(const T* logits, int64_t classes, double weight, T* to) {
+  T top = logits[0];
+  for (int64_t v = 1; v < classes; ++v) top = std::max(top, logits[v]);
+  double sum = 0;
+  Vec<T> sums = {};
+  int64_t v = 0;
+  for (; v + Lanes<T>::kCount <= classes; v += Lanes<T>::kCount) {
+    const Vec<T> e = simd::exp(Vec<T>(simd::load(logits + v) - top));
+    sums += e;
+    if (to) simd::store(to + v, e);
+  }
+  if (v < classes) {
+    const Vec<T> e = simd::exp(Vec<T>(simd::load(logits + v, classes - v) - top));
+    for (int64_t i = v; i < classes; ++i) sum += e[i - v];
+    if (to) simd::store(to + v, e, classes - v);
+  }
+  sum += simd::sum_lanes<T>(sums);
+  if (to) {
+    const T scale = static_cast<T>(weight / sum);
+    for (v = 0; v < classes; ++v) to[v] *= scale;
+  }
+  return static_cast<double>(top) + std::log(sum);
+}
+
+// Subtracts weight · p(state | target) of frame t from the softmax in `gradient`.
+template <class T>
+REHEARSE_INLINE void subtract_posteriors(Lattice& lattice, int64_t t, std::span<const int32_t> target, int32_t blank,
+                                         double log_likelihood, double weight, T* gradient) {
+  const Row alpha = lattice.alpha_row(t);
+  const Row beta = lattice.beta_row(t);
+  double* posterior = lattice.emission.data() + kLanes;
+  double blank_sum = 0;
+  for (int64_t i = 0; i <= lattice.num_labels; i += kLanes) {
+    const Vec<double> blanks = simd::load(alpha.blanks + i) + simd::load(beta.blanks + i) - log_likelihood;
+    const Vec<double> labels = simd::load(alpha.labels + i) + simd::load(beta.labels + i) - log_likelihood;
+    blank_sum += simd::sum_lanes<double>(simd::exp(blanks));
+    simd::store(posterior + i, simd::exp(labels));
+  }
+  gradient[blank] -= static_cast<T>(weight * blank_sum);
+  for (int64_t i = 0; i < lattice.num_labels; ++i) gradient[target[i]] -= static_cast<T>(weight * posterior[i]);
+}
+
+template <class T>
+REHEARSE_INLINE double forward_pass(Lattice& lattice, const T* logits, int64_t classes, std::span<const int32_t> target,
+                                    int32_t blank, double weight, T* gradient) {
+  const int64_t frames = lattice.frames;
+  for (int64_t t = 0; t < frames; ++t) {
+    const T* row = logits + t * classes;
+    const double log_sum = row_softmax(row, classes, weight, gradient ? gradient + t * classes : nullptr);
+    lattice.row_log_sum[t] = log_sum;
+    gather_emissions(lattice, row, target, log_sum);
+    const double blank_emission = static_cast<double>(row[blank]) - log_sum;
+    if (t > 0) {
+      advance_alpha(lattice, t, blank_emission);
+    } else {
+      lattice.alpha_row(0).blanks[0] = blank_emission;
+      if (lattice.num_labels > 0) lattice.alpha_row(0).labels[0] = lattice.emission[kLanes];
+    }
+  }
+  const Row last = lattice.alpha_row(frames - 1);
+  const int64_t n = lattice.num_labels;
+  return n > 0 ? log_add(last.blanks[n], last.labels[n - 1]) : last.blanks[0];
+}
+
+template <class T>
+REHEARSE_INLINE void backward_pass(Lattice& lattice, const T* logits, int64_t classes, std::span<const int32_t> target,
+                                   int32_t blank, double weight, double log_likelihood, T* gradient) {
+  const int64_t last = lattice.frames - 1;
+  const int64_t n = lattice.num_labels;
+  lattice.beta_row(last).blanks[n] = 0;
+  if (n > 0) lattice.beta_row(last).labels[n - 1] = 0;
+  for (int64_t t = last; t >= 0; --t) {
+    if (t < last) {
+      const T* next = logits + (t + 1) * classes;
+      gather_emissions(lattice, next, target, lattice.row_log_sum[t + 1]);
+      lattice.emission[kLanes + n] = kNever;
+      advance_beta(lattice, t, static_cast<double>(next[blank]) - lattice.row_log_sum[t + 1]);
+    }
+    subtract_posteriors(lattice, t, target, blank, log_likelihood, weight, gradient + t * classes);
+  }
+}
+
+bool is_finite(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
+
+// The fewest frames that can spell the target.
+int64_t frames_needed(std::span<const int32_t> target) {
+  auto needed = static_cast<int64_t>(target.size());
+  for (size_t i = 1; i < target.size(); ++i) needed += target[i] == target[i - 1];
+  return needed;
+}
+
+template <class T>
+REHEARSE_INLINE CtcOutcome loss_and_gradient(const T* logits, int64_t frames, int64_t classes,
+                                             std::span<const int32_t> target, int32_t blank, double weight,
+                                             T* gradient) {
+  CtcOutcome outcome;
+  outcome.is_infeasible = frames_needed(target) > frames;
+  if (outcome.is_infeasible || frames == 0) {
+    if (gradient) std::fill(gradient, gradient + frames * classes, T(0));
+    return outcome;
+  }
+  Lattice lattice(frames, target);
+  const double log_likelihood = forward_pass(lattice, logits, classes, target, blank, weight, gradient);
+  outcome.loss = -log_likelihood;
+  if (!is_finite(lattice.row_log_sum)) {
+    // The vectorised lattice does not carry NaN; a diverged model must not look healthy.
+    outcome.loss = std::numeric_limits<double>::quiet_NaN();
+    if (gradient) std::fill(gradient, gradient + frames * classes, std::numeric_limits<T>::quiet_NaN());
+    return outcome;
+  }
+  if (gradient) backward_pass(lattice, logits, classes, target, blank, weight, log_likelihood, gradient);
+  return outcome;
+}
+
+template <class T>
+GreedyPath greedy(const T* logits, int64_t frames, int64_t classes, int32_t blank) {
+  GreedyPath path;
+  int32_t previous = blank;
+  for (int64_t t = 0; t < frames; ++t) {
+    const T* row = logits + t * classes;
+    const auto best = static_cast<int32_t>(std::max_element(row, row + classes) - row);
+    if (best == blank) ++path.num_blank_frames;
+    if (best != blank && best != previous) {
+      path.tokens.push_back(best);
+      path.frames.push_back(t);
+    }
+    previous = best;
+  }
+  return path;
+}
+
+}  // namespace
+
+#define REHEARSE_CTC(T)                                                                                                \
+  REHEARSE_SIMD_CLONES CtcOutcome ctc_loss_and_gradient(const T* logits, int64_t frames, int64_t classes,              \
+                                                        std::span<const int32_t> target, int32_t blank, double weight, \
+                                                        T* gradient) {                                                 \
+    return loss_and_gradient(logits, frames, classes, target, blank, weight, gradient);                                \
+  }                                                                                                                    \
+  GreedyPath ctc_greedy(const T* logits, int64_t frames, int64_t classes, int32_t blank) {                             \
+    return greedy(logits, frames, classes, blank);                                                                     \
+  }
+REHEARSE_CTC(float)
+REHEARSE_CTC(double)
+#undef REHEARSE_CTC
+
+}  // namespace rehearse

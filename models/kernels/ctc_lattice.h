@@ -1,0 +1,30 @@
+// Connectionist temporal classification of one utterance (Graves et al., ICML 2006): loss, gradient, greedy decoding.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace rehearse {
+
+struct CtcOutcome {
+  double loss = 0;             // −ln p(target | logits); 0 when infeasible; NaN when a logit is not finite
+  bool is_infeasible = false;  // target + adjacent repeats > frames
+};
+
+// logits [frames, classes]; tokens lie in 0 … classes − 1 and differ from blank. When gradient is not null it receives
+// weight · ∂loss/∂logits [frames, classes] (all zero when infeasible). The lattice is computed in double.
+CtcOutcome ctc_loss_and_gradient(const float* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
+                                 int32_t blank, double weight, float* gradient);
+CtcOutcome ctc_loss_and_gradient(const double* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
+                                 int32_t blank, double weight, double* gradient);
+
+struct GreedyPath {
+  std::vector<int32_t> tokens;  // repeats collapsed, blanks removed
+  std::vector<int64_t> frames;  // where each token begins
+  int64_t num_blank_frames = 0;
+};
+GreedyPath ctc_greedy(const float* logits, int64_t frames, int64_t classes, int32_t blank);
+GreedyPath ctc_greedy(const double* logits, int64_t frames, int64_t classes, int32_t blank);
+
+}  // namespace rehearse

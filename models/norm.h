@@ -1,0 +1,37 @@
+// Norm, activation, dropout and mask as one step of a block: the part that blocks share.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/block.h"
+#include "models/fused_ops.h"
+
+namespace rehearse {
+
+Activation activation_from(ConfigNode& node, const std::string& fallback);
+
+struct NormOptions {
+  std::string kind = "layer";  // layer, group, batch or none
+  int64_t groups = 8;          // group only
+
+  static NormOptions from(ConfigNode& node);
+};
+
+// Normalises x + bias, then applies an epilogue. Statistics use real frames only.
+class Norm {
+ public:
+  virtual ~Norm() = default;
+  // x [B, T, C]; bias [C] is that of the linear part before, so that one pass does both.
+  virtual at::Tensor forward(const at::Tensor& x, const std::optional<at::Tensor>& bias,
+                             const std::vector<int64_t>& lengths, const ForwardContext& context,
+                             const Epilogue& epilogue) = 0;
+
+  // `name` is the full prefix of its parameters ("blocks.3.norm"). ConfigError when groups do not divide channels.
+  static std::unique_ptr<Norm> create(const NormOptions& options, const Block::Context& context,
+                                      const std::string& name, int64_t channels);
+};
+
+}  // namespace rehearse
