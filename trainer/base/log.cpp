@@ -58,7 +58,7 @@ void Log::write(Level level, const std::string& message) {
                         : level == kWarn ? spdlog::level::warn
                                          : spdlog::level::err;
   if (sinks_->file) sinks_->file->log(severity, message);
-  if (level == kInfo && !sinks_->info_to_terminal) return;
+  if (level == kDetail || (level == kInfo && !sinks_->info_to_terminal)) return;
   sinks_->clear_status();
   const char* prefix = level == kInfo ? "" : level == kWarn ? "warning: " : "error: ";
   sinks_->terminal->log(severity, prefix + message);

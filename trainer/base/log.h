@@ -34,11 +34,17 @@ class Log {
     write(kError, concat(parts...));
   }
 
+  // To the file only.
+  template <class... Parts>
+  void detail(const Parts&... parts) {
+    write(kDetail, concat(parts...));
+  }
+
   // One line that overwrites itself on a terminal; not written to the file. Empty clears it.
   void status(const std::string& line);
 
  private:
-  enum Level { kInfo, kWarn, kError };
+  enum Level { kDetail, kInfo, kWarn, kError };
   void write(Level level, const std::string& message);
   struct Sinks;
   std::unique_ptr<Sinks> sinks_;

@@ -32,8 +32,8 @@ std::vector<CommandEntry>& command_entries();
 
 }  // namespace rehearse
 
-#define REHEARSE_COMMAND(name, Class)                                                                           \
-  [[maybe_unused]] static const bool kCommand##Class = [] {                                                     \
-    ::rehearse::command_entries().push_back({name, [] { return std::make_unique<Class>(); }});                  \
-    return true;                                                                                                \
+#define REHEARSE_COMMAND(name, Class)                                                          \
+  [[maybe_unused]] static const bool kCommand##Class = [] {                                    \
+    ::rehearse::command_entries().push_back({name, [] { return std::make_unique<Class>(); }}); \
+    return true;                                                                               \
   }()

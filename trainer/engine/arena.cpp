@@ -8,7 +8,8 @@ namespace {
 constexpr size_t kAlignBytes = 64;
 
 // Appends a segment at the next aligned offset; returns the end.
-size_t place(std::vector<Segment>& segments, const std::string& name, const at::Tensor& tensor, bool is_decayed, size_t end) {
+size_t place(std::vector<Segment>& segments, const std::string& name, const at::Tensor& tensor, bool is_decayed,
+             size_t end) {
   const size_t align = kAlignBytes / tensor.element_size();
   Segment segment;
   segment.name = name;
@@ -65,6 +66,8 @@ int64_t Arena::num_parameters() const {
   return count;
 }
 
-void Arena::zero_gradients() { gradients_.zero_(); }
+void Arena::zero_gradients() {
+  gradients_.zero_();
+}
 
 }  // namespace rehearse

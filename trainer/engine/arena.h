@@ -1,23 +1,25 @@
 // Flat storage of a model: parameters, gradients and buffers are views of three contiguous tensors.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <string>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
 
 #include "models/block.h"
 #include "trainer/engine/optimizer.h"
 
 namespace rehearse {
 
-// Segments lie in the order in which gradients become ready (reverse order of creation), each at a multiple of 64 bytes.
-// The gradient buffer has a tail of kTail elements behind the last segment for values that ride in the last bucket.
+// Segments lie in the order in which gradients become ready (reverse order of creation), each at a multiple of 64
+// bytes. The gradient buffer has a tail of kTail elements behind the last segment for values that ride in the last
+// bucket.
 class Arena {
  public:
   static constexpr size_t kTail = 64;
 
-  // Moves the tensors' contents into the flat buffers; the blocks' own handles become views. The store outlives the arena.
+  // Moves the tensors' contents into the flat buffers; the blocks' own handles become views. The store outlives the
+  // arena.
   explicit Arena(ParameterStore& store);
 
   const std::vector<Segment>& segments() const { return segments_; }

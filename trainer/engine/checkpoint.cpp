@@ -37,7 +37,7 @@ std::optional<uint64_t> step_of(const fs::path& path) {
 std::vector<std::byte> pack_tensors(const std::vector<TensorSpan>& tensors) {
   std::map<std::string, TensorView> views;
   for (const TensorSpan& one : tensors) views[one.name] = {"F32", one.shape, std::as_bytes(one.values)};
-  return to_safetensors(views, {{"format", "rehearse"}});
+  return safetensors_of(views, {{"format", "rehearse"}});
 }
 
 std::vector<std::byte> bytes_of(const std::string& text) {
@@ -59,8 +59,8 @@ std::map<std::string, std::vector<std::byte>> pack_files(const CheckpointContent
 
 std::map<std::string, LoadedCheckpoint::Tensor> unpack_tensors(std::vector<std::byte> bytes, const std::string& name) {
   std::map<std::string, LoadedCheckpoint::Tensor> tensors;
-  const SafetensorsFile file = parse_safetensors(std::move(bytes), name);
-  for (const auto& [key, view] : file.tensors) {
+  const Safetensors file = Safetensors::parse(std::move(bytes), name);
+  for (const auto& [key, view] : file.tensors()) {
     if (view.dtype != "F32") throw DataError(name, ": ", key, ": expected F32; found ", view.dtype);
     LoadedCheckpoint::Tensor tensor{view.shape, std::vector<float>(view.bytes.size() / sizeof(float))};
     if (!tensor.values.empty()) std::memcpy(tensor.values.data(), view.bytes.data(), view.bytes.size());
@@ -150,10 +150,14 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state) {
       if (is_state && !with_state) continue;
       std::vector<std::byte> bytes = read_verified(loaded.path, name, entry);
       const std::string where = (loaded.path / name).string();
-      if (name == "model.safetensors") loaded.model = unpack_tensors(std::move(bytes), where);
-      else if (name == "optimizer.safetensors") loaded.optimizer = unpack_tensors(std::move(bytes), where);
-      else if (name == "curriculum.h5") loaded.state.arrays = from_hdf5(bytes, where);
-      else loaded.files[name].assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      if (name == "model.safetensors")
+        loaded.model = unpack_tensors(std::move(bytes), where);
+      else if (name == "optimizer.safetensors")
+        loaded.optimizer = unpack_tensors(std::move(bytes), where);
+      else if (name == "curriculum.h5")
+        loaded.state.arrays = from_hdf5(bytes, where);
+      else
+        loaded.files[name].assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     }
     loaded.state.values = json::parse(loaded.files.at("state.json"));
     loaded.step = loaded.state.values.at("step");
@@ -208,6 +212,8 @@ void rotate_checkpoints(const fs::path& folder, int64_t keep_last, int64_t keep_
   }
 }
 
-void verify_checkpoint(const fs::path& checkpoint) { load_checkpoint(checkpoint, true); }
+void verify_checkpoint(const fs::path& checkpoint) {
+  load_checkpoint(checkpoint, true);
+}
 
 }  // namespace rehearse

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "trainer/base/files.h"
 #include "trainer/base/state.h"
@@ -24,14 +23,14 @@ struct TensorSpan {
 // Everything that goes into one checkpoint.
 struct CheckpointContents {
   uint64_t step = 0;
-  std::vector<TensorSpan> model;              // parameters and buffers
+  std::vector<TensorSpan> model;  // parameters and buffers
   std::vector<TensorSpan> optimizer;
-  State state;                                // sampler, plans, trainer
-  std::map<std::string, std::string> files;   // config.yaml, tokenizer.txt, front_end.json …
+  State state;                               // sampler, plans, trainer
+  std::map<std::string, std::string> files;  // config.yaml, tokenizer.txt, front_end.json …
 };
 
-// Writes folder/step-00001200 through a temporary folder beside it; returns its path. Throws CommError when a write fails
-// or the disk has no room; the folder then holds what it held before.
+// Writes folder/step-00001200 through a temporary folder beside it; returns its path. Throws CommError when a write
+// fails or the disk has no room; the folder then holds what it held before.
 fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& folder, FileLayer& files);
 
 // A loaded and verified checkpoint; tensors own their values.
@@ -48,8 +47,8 @@ struct LoadedCheckpoint {
   std::map<std::string, std::string> files;
 };
 
-// path: a checkpoint, a run folder or its checkpoints folder (then the best, or else the newest). `with_state` false leaves
-// out optimizer and state. Throws DataError naming the file that is torn or absent.
+// path: a checkpoint, a run folder or its checkpoints folder (then the best, or else the newest). `with_state` false
+// leaves out optimizer and state. Throws DataError naming the file that is torn or absent.
 LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state);
 
 // Checkpoints in `folder` from newest to oldest; unfinished and foreign folders are not among them.

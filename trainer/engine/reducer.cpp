@@ -1,11 +1,11 @@
 #include "trainer/engine/reducer.h"
 
-#include <chrono>
-
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
+
+#include <chrono>
 
 namespace rehearse {
 

@@ -22,8 +22,7 @@ void read_data(ConfigNode data, RunOptions& options) {
   options.normalizer = data.text("normalizer", "basic/1");
   options.tokenizer = data.text("tokenizer", "");
   if (options.train_manifests.empty()) data.fail("train", "expected at least one manifest; found an empty list");
-  if (options.tokenizer.empty())
-    data.fail("tokenizer", "expected a file made by `rehearse tokenizer`; found nothing");
+  if (options.tokenizer.empty()) data.fail("tokenizer", "expected a file made by `rehearse tokenizer`; found nothing");
   expect_files(data, "train", options.train_manifests);
   expect_files(data, "valid", options.valid_manifests);
   expect_files(data, "tokenizer", {options.tokenizer});
@@ -39,7 +38,8 @@ void read_budget(ConfigNode budget, RunOptions& options) {
   options.budget.draws = budget.integer("draws", 0, {0, int64_t{1} << 50});
   options.budget.passes = budget.number("passes", 0, {0, 1e6});
   options.budget.minutes = budget.number("minutes", 0, {0, 1e7});
-  if (options.budget.steps == 0 && options.budget.draws == 0 && options.budget.passes == 0 && options.budget.minutes == 0)
+  if (options.budget.steps == 0 && options.budget.draws == 0 && options.budget.passes == 0 &&
+      options.budget.minutes == 0)
     budget.fail("steps", "expected one of budget.steps, draws, passes or minutes above 0; found none");
 }
 

@@ -7,7 +7,7 @@
 
 namespace rehearse {
 
-// Plug-in: trainer/engine/schedules.cpp holds the built-in ones.
+// Plug-in: trainer/engine/schedules/warmed_up.cpp holds the built-in ones.
 class Schedule {
  public:
   struct Context {};

@@ -26,13 +26,20 @@ class Handle {
 // Names in files are stable; native types are what memory holds.
 hid_t native_type(ArrayType type) {
   switch (type) {
-    case ArrayType::kU8: return H5T_NATIVE_UINT8;
-    case ArrayType::kU16: return H5T_NATIVE_UINT16;
-    case ArrayType::kU32: return H5T_NATIVE_UINT32;
-    case ArrayType::kU64: return H5T_NATIVE_UINT64;
-    case ArrayType::kI64: return H5T_NATIVE_INT64;
-    case ArrayType::kF32: return H5T_NATIVE_FLOAT;
-    case ArrayType::kF64: return H5T_NATIVE_DOUBLE;
+    case ArrayType::kU8:
+      return H5T_NATIVE_UINT8;
+    case ArrayType::kU16:
+      return H5T_NATIVE_UINT16;
+    case ArrayType::kU32:
+      return H5T_NATIVE_UINT32;
+    case ArrayType::kU64:
+      return H5T_NATIVE_UINT64;
+    case ArrayType::kI64:
+      return H5T_NATIVE_INT64;
+    case ArrayType::kF32:
+      return H5T_NATIVE_FLOAT;
+    case ArrayType::kF64:
+      return H5T_NATIVE_DOUBLE;
   }
   return H5T_NATIVE_UINT8;
 }
@@ -40,10 +47,14 @@ hid_t native_type(ArrayType type) {
 constexpr ArrayType kTypes[] = {ArrayType::kU8,  ArrayType::kU16, ArrayType::kU32, ArrayType::kU64,
                                 ArrayType::kI64, ArrayType::kF32, ArrayType::kF64};
 
-size_t bytes_of(ArrayType type) { return H5Tget_size(native_type(type)); }
+size_t bytes_of(ArrayType type) {
+  return H5Tget_size(native_type(type));
+}
 
 // HDF5 prints its error stack by default; failures here become one DataError.
-void silence() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+void silence() {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
 
 herr_t add_name(hid_t, const char* name, const H5O_info_t* info, void* list) {
   if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(list)->push_back(name);
@@ -77,8 +88,9 @@ std::vector<std::byte> to_hdf5(const std::map<std::string, StateArray>& arrays) 
   for (const auto& [name, array] : arrays) {
     const hsize_t count = array.bytes.size() / bytes_of(array.type);
     const Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose, name);
-    const Handle dataset(H5Dcreate2(file, name.c_str(), native_type(array.type), space, links, H5P_DEFAULT, H5P_DEFAULT),
-                         H5Dclose, name);
+    const Handle dataset(
+        H5Dcreate2(file, name.c_str(), native_type(array.type), space, links, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
+        name);
     if (count > 0 && H5Dwrite(dataset, native_type(array.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()) < 0)
       throw DataError("state file: array ", name, ": HDF5 could not write it");
   }

@@ -7,7 +7,9 @@ namespace {
 
 using nlohmann::json;
 
-json to_json(const Draw& draw) { return {draw.utterance, draw.visit, draw.bin, draw.is_probe, draw.is_learned}; }
+json to_json(const Draw& draw) {
+  return {draw.utterance, draw.visit, draw.bin, draw.is_probe, draw.is_learned};
+}
 
 Draw draw_from(const json& value) {
   return {value.at(0), value.at(1), value.at(2), value.at(3), value.at(4)};
@@ -99,7 +101,8 @@ void StepSource::load(const State& state) {
       pending_[item.at("step")] = std::move(entry);
     }
   } catch (const json::exception& failure) {
-    throw DataError("checkpoint: state.json: step_source: expected planned steps and observations; found ", failure.what());
+    throw DataError("checkpoint: state.json: step_source: expected planned steps and observations; found ",
+                    failure.what());
   }
 }
 

@@ -1,13 +1,13 @@
 // What is learned: from a batch of audio and tokens to a loss sum and scored hypotheses.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
-#include <nlohmann/json.hpp>
 
 #include "data/loader.h"
 #include "data/text/tokenizer.h"
@@ -17,14 +17,14 @@ namespace rehearse {
 
 // Sum over the batch's learned utterances; the trainer divides by the normaliser summed over all ranks.
 struct TaskOutput {
-  at::Tensor loss_sum;        // scalar with a graph; undefined when nothing is learned
-  double normalizer = 0;      // target tokens
-  std::vector<double> losses;                     // [B]
-  std::vector<std::vector<int32_t>> hypotheses;   // [B] tokens, greedy
-  std::vector<std::vector<int64_t>> token_frames; // [B] output frame of each hypothesis token
+  at::Tensor loss_sum;                             // scalar with a graph; undefined when nothing is learned
+  double normalizer = 0;                           // target tokens
+  std::vector<double> losses;                      // [B]
+  std::vector<std::vector<int32_t>> hypotheses;    // [B] tokens, greedy
+  std::vector<std::vector<int64_t>> token_frames;  // [B] output frame of each hypothesis token
   int64_t blank_frames = 0;
   int64_t frames = 0;
-  double model_seconds = 0;   // front-end and encoder
+  double model_seconds = 0;  // front-end and encoder
   double loss_seconds = 0;
 };
 
@@ -32,14 +32,15 @@ struct TaskOutput {
 class Task {
  public:
   struct Context {
-    ConfigNode features;               // the map `features`
-    ConfigNode blocks;                 // the map `model`
+    ConfigNode features;                   // the map `features`
+    ConfigNode blocks;                     // the map `model`
     const Tokenizer* tokenizer = nullptr;  // outlives the task
-    ParameterStore* store = nullptr;       // outlives the task
+    uint64_t seed = 1;                     // of the initial weights
     AllReduceSum all_reduce_sum;
     int sample_rate_hz = 16000;
   };
   virtual ~Task() = default;
+  virtual ParameterStore& store() = 0;
   virtual TaskOutput forward(const LoadedBatch& batch, const ForwardContext& context) = 0;
   // Exact number of output frames for an utterance of this duration.
   virtual int64_t output_frames(double duration_s) const = 0;

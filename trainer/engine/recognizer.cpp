@@ -1,0 +1,114 @@
+#include "trainer/engine/recognizer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <map>
+
+#include "trainer/base/registry.h"
+
+namespace rehearse {
+namespace {
+
+std::string show_shape(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
+
+const LoadedCheckpoint::Tensor& find_tensor(const LoadedCheckpoint& checkpoint, const Segment& segment) {
+  const auto found = checkpoint.model.find(segment.name);
+  const std::string where = (checkpoint.path / "model.safetensors").string() + ": " + segment.name;
+  if (found == checkpoint.model.end())
+    throw DataError(where,
+                    ": expected this tensor; found none; is `model.blocks` that of the checkpoint's config.yaml?");
+  if (found->second.shape != segment.shape)
+    throw DataError(where, ": expected shape ", show_shape(segment.shape), "; found ", show_shape(found->second.shape),
+                    "; is `model.blocks` that of the checkpoint's config.yaml?");
+  return found->second;
+}
+
+void copy_into(at::Tensor& flat, const Segment& segment, const LoadedCheckpoint::Tensor& tensor) {
+  std::copy(tensor.values.begin(), tensor.values.end(), flat.data_ptr<float>() + segment.offset);
+}
+
+bool is_head(const Segment& segment) {
+  return segment.name.starts_with("head.");
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_of(const LoadedCheckpoint& checkpoint) {
+  for (const char* name : {"tokenizer.txt", "tokenizer.model"})
+    if (checkpoint.files.contains(name)) return load_tokenizer((checkpoint.path / name).string());
+  throw DataError(checkpoint.path.string(), ": expected tokenizer.txt or tokenizer.model; found neither");
+}
+
+Recognizer::Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum)
+    : normalizer_(config.root().child("data").text("normalizer", "basic/1")), tokenizer_(std::move(tokenizer)) {
+  ConfigNode model = config.root().child("model");
+  ConfigNode head = model.child("head");
+  Task::Context context{config.root().child("features"), model,        tokenizer_.get(), seed,
+                        std::move(all_reduce_sum),       kSampleRateHz};
+  const std::string type = head.text("type", "ctc");
+  task_ = Registry<Task>::instance().create(type, head, context);
+  arena_ = std::make_unique<Arena>(task_->store());
+}
+
+std::unique_ptr<Recognizer> Recognizer::from_checkpoint(const LoadedCheckpoint& checkpoint) {
+  const auto text = checkpoint.files.find("config.yaml");
+  if (text == checkpoint.files.end()) throw DataError(checkpoint.path.string(), ": expected config.yaml; found none");
+  auto config = std::make_unique<Config>(Config::parse(text->second, (checkpoint.path / "config.yaml").string()));
+  auto recognizer = std::make_unique<Recognizer>(*config, tokenizer_of(checkpoint), 0);
+  recognizer->own_config_ = std::move(config);
+  recognizer->load_weights(checkpoint);
+  return recognizer;
+}
+
+void Recognizer::load_weights(const LoadedCheckpoint& checkpoint) {
+  for (const Segment& segment : arena_->segments())
+    copy_into(arena_->parameters(), segment, find_tensor(checkpoint, segment));
+  for (const Segment& segment : arena_->buffer_segments())
+    copy_into(arena_->buffers(), segment, find_tensor(checkpoint, segment));
+}
+
+std::string Recognizer::load_weights_for_new_vocabulary(const LoadedCheckpoint& checkpoint,
+                                                        const Tokenizer& old_tokenizer) {
+  std::map<std::string, int> old_row;
+  for (int token = 0; token < old_tokenizer.size(); ++token) old_row[old_tokenizer.piece(token)] = token;
+  std::vector<std::pair<int, int>> rows;  // new row, old row
+  for (int token = 0; token < tokenizer_->size(); ++token)
+    if (const auto found = old_row.find(tokenizer_->piece(token)); found != old_row.end())
+      rows.emplace_back(token, found->second);
+  const size_t shared = rows.size();
+  rows.emplace_back(tokenizer_->size(), old_tokenizer.size());  // the blank is behind the last token
+
+  for (const Segment& segment : arena_->segments()) {
+    if (!is_head(segment)) {
+      copy_into(arena_->parameters(), segment, find_tensor(checkpoint, segment));
+      continue;
+    }
+    const auto& old = checkpoint.model.at(segment.name).values;
+    const size_t width = segment.length / static_cast<size_t>(tokenizer_->size() + 1);
+    for (const auto& [to, from] : rows)
+      std::copy_n(old.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(from) * width), width,
+                  arena_->parameters().data_ptr<float>() + segment.offset + static_cast<size_t>(to) * width);
+  }
+  for (const Segment& segment : arena_->buffer_segments())
+    copy_into(arena_->buffers(), segment, find_tensor(checkpoint, segment));
+  return concat("the vocabulary differs from the checkpoint's: ", shared, " of ", tokenizer_->size(),
+                " head rows were copied, the others start new");
+}
+
+std::vector<TensorSpan> Recognizer::weights() {
+  std::vector<TensorSpan> spans;
+  const auto add = [&](const std::vector<Segment>& segments, at::Tensor& flat) {
+    for (const Segment& segment : segments)
+      spans.push_back({segment.name, segment.shape, {flat.data_ptr<float>() + segment.offset, segment.length}});
+  };
+  add(arena_->segments(), arena_->parameters());
+  add(arena_->buffer_segments(), arena_->buffers());
+  return spans;
+}
+
+}  // namespace rehearse

@@ -1,0 +1,47 @@
+// A model that can be trained or used: tokenizer, normaliser, task and its weights in the arena.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "data/text/normalizer.h"
+#include "data/text/tokenizer.h"
+#include "trainer/engine/arena.h"
+#include "trainer/engine/checkpoint.h"
+#include "trainer/tasks/task.h"
+
+namespace rehearse {
+
+class Recognizer {
+ public:
+  // Reads `features`, `model` and `data.normalizer` of the configuration; weights are initialised from `seed`.
+  Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum = {});
+  // The model of a checkpoint, with its own configuration, tokenizer and weights.
+  static std::unique_ptr<Recognizer> from_checkpoint(const LoadedCheckpoint& checkpoint);
+
+  // Every tensor must be there with its shape: DataError else.
+  void load_weights(const LoadedCheckpoint& checkpoint);
+  // For fine-tuning: head rows of pieces that both vocabularies share are copied, other head rows stay as initialised,
+  // everything else must fit. Returns one sentence that says what was done.
+  std::string load_weights_for_new_vocabulary(const LoadedCheckpoint& checkpoint, const Tokenizer& old_tokenizer);
+  // Views of parameters and buffers for a checkpoint.
+  std::vector<TensorSpan> weights();
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const Normalizer& normalizer() const { return normalizer_; }
+  Task& task() { return *task_; }
+  Arena& arena() { return *arena_; }
+  static constexpr int kSampleRateHz = 16000;
+
+ private:
+  Normalizer normalizer_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<Task> task_;
+  std::unique_ptr<Arena> arena_;
+  std::unique_ptr<Config> own_config_;  // of a checkpoint
+};
+
+// The tokenizer among a checkpoint's files.
+std::unique_ptr<Tokenizer> tokenizer_of(const LoadedCheckpoint& checkpoint);
+
+}  // namespace rehearse

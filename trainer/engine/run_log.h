@@ -1,0 +1,46 @@
+// Everything rank 0 says about a run: log lines, the live line, metrics.jsonl and TensorBoard events.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "trainer/base/log.h"
+#include "trainer/engine/metrics.h"
+#include "trainer/engine/progress.h"
+#include "trainer/engine/tensorboard.h"
+
+namespace rehearse {
+
+// Silent on other ranks. Used from the training thread.
+class RunLog {
+ public:
+  struct Options {
+    bool is_silent = false;   // ranks other than 0
+    fs::path folder;          // of the run
+    uint64_t first_step = 0;  // of this start; metrics behind it are cut off
+  };
+  // `log` outlives it.
+  RunLog(const Options& options, Log& log);
+
+  void start(const StartMetrics& start);
+  void step(const StepSummary& summary, bool is_logged);  // the live line always, the rest when is_logged
+  void domains(const DomainsMetrics& domains);
+  void validation(const ValidationMetrics& validation, double best_cer);
+  void note(uint64_t step, const std::string& text);
+  void cost(const CostMetrics& cost);
+
+ private:
+  void scalar(const std::string& tag, uint64_t step, double value);
+  Options options_;
+  Log& log_;
+  FileLayer files_;
+  std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<EventWriter> events_;
+};
+
+// Seconds since 1970.
+double wall_clock();
+// Columns of the terminal on stderr, 100 when it is none.
+size_t terminal_width();
+
+}  // namespace rehearse

@@ -1,0 +1,85 @@
+#include "trainer/engine/train_parts.h"
+
+#include "trainer/base/registry.h"
+
+namespace rehearse {
+namespace {
+
+Sampler::Context sampler_context(const Corpus& corpus, const RunOptions& options) {
+  Sampler::Context context;
+  for (const Corpus::Item& item : corpus.items()) {
+    context.domain.push_back(item.domain);
+    context.duration_s.push_back(static_cast<float>(item.utterance.duration_s));
+    context.ids.push_back(item.utterance.id);
+  }
+  context.domains = corpus.domains();
+  context.seed = options.seed;
+  context.planned_draws = planned_draws(options, corpus);
+  return context;
+}
+
+// A part whose map names its type, with a default type.
+template <class Interface>
+std::unique_ptr<Interface> build(ConfigNode node, const std::string& default_type,
+                                 const typename Interface::Context& context) {
+  return Registry<Interface>::instance().create(node.text("type", default_type), node, context);
+}
+
+}  // namespace
+
+std::vector<Utterance> read_manifests(const std::vector<std::string>& paths) {
+  std::vector<Utterance> all;
+  for (const std::string& path : paths)
+    for (Utterance& utterance : read_manifest(path)) all.push_back(std::move(utterance));
+  return all;
+}
+
+std::vector<uint64_t> ids_of(const Corpus& corpus) {
+  std::vector<uint64_t> ids;
+  for (const Corpus::Item& item : corpus.items()) ids.push_back(item.utterance.id);
+  return ids;
+}
+
+uint64_t planned_draws(const RunOptions& options, const Corpus& corpus) {
+  const BudgetOptions& budget = options.budget;
+  const auto count = static_cast<double>(corpus.items().size());
+  double draws = 0;
+  const auto limit = [&](double at_most) {
+    if (at_most > 0 && (draws == 0 || at_most < draws)) draws = at_most;
+  };
+  limit(static_cast<double>(budget.draws));
+  limit(budget.passes * count);
+  limit(static_cast<double>(budget.steps) * options.batch.seconds / (corpus.total_seconds() / count));
+  return static_cast<uint64_t>(draws);
+}
+
+RunParts::RunParts(Config& config, const std::string& config_path, AllReduceSum all_reduce_sum)
+    : options(RunOptions::from(config, config_path)) {
+  ConfigNode root = config.root();
+  ConfigNode data = root.child("data");
+  augmentations = build_augmentations(data, {Recognizer::kSampleRateHz});
+  recognizer =
+      std::make_unique<Recognizer>(config, load_tokenizer(options.tokenizer), options.seed, std::move(all_reduce_sum));
+  schedule = build<Schedule>(root.child("schedule"), "cosine", {});
+  optimizer = build<Optimizer>(root.child("optimizer"), "adamw", {recognizer->arena().num_elements()});
+
+  const auto frames = [this](double duration_s) { return recognizer->task().output_frames(duration_s); };
+  corpus = std::make_unique<Corpus>(read_manifests(options.train_manifests), recognizer->normalizer(),
+                                    recognizer->tokenizer(), options.corpus, frames);
+  if (corpus->items().empty())
+    data.fail("train", "expected at least one usable utterance; found none; `rehearse doctor` lists why");
+  if (!options.valid_manifests.empty()) {
+    Corpus::Options all = options.corpus;  // an evaluation set is scored whole
+    all.drop_infeasible = false;
+    all.max_duration_s = 3600;
+    validation = std::make_unique<Corpus>(read_manifests(options.valid_manifests), recognizer->normalizer(),
+                                          recognizer->tokenizer(), all, nullptr);
+  }
+  sampler = build<Sampler>(root.child("curriculum"), "curriculum", sampler_context(*corpus, options));
+  std::vector<float> durations;
+  for (const Corpus::Item& item : corpus->items()) durations.push_back(static_cast<float>(item.utterance.duration_s));
+  planner = std::make_unique<BatchPlanner>(options.batch, durations, options.seed, *sampler);
+  root.expect_all_read();
+}
+
+}  // namespace rehearse

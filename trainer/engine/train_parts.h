@@ -1,0 +1,42 @@
+// What a run is made of, built from its configuration; shared by train, check and doctor.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/augment/augmentation.h"
+#include "data/corpus.h"
+#include "data/readers/audio_reader.h"
+#include "data/sampler/batch_planner.h"
+#include "trainer/engine/optimizer.h"
+#include "trainer/engine/recognizer.h"
+#include "trainer/engine/run_options.h"
+#include "trainer/engine/schedule.h"
+
+namespace rehearse {
+
+// Reads every key of the configuration; the last thing it does is to refuse unknown ones. `config` outlives the parts.
+struct RunParts {
+  RunParts(Config& config, const std::string& config_path, AllReduceSum all_reduce_sum);
+
+  RunOptions options;
+  AudioReaders readers;
+  std::vector<std::unique_ptr<Augmentation>> augmentations;
+  std::unique_ptr<Recognizer> recognizer;
+  std::unique_ptr<Corpus> corpus;
+  std::unique_ptr<Corpus> validation;  // null when there is none
+  std::unique_ptr<Sampler> sampler;
+  std::unique_ptr<BatchPlanner> planner;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<Schedule> schedule;
+};
+
+// All lines of several manifests.
+std::vector<Utterance> read_manifests(const std::vector<std::string>& paths);
+// Stable ids in corpus order.
+std::vector<uint64_t> ids_of(const Corpus& corpus);
+// N: draws of a run with this budget; 0 when only wall time limits it.
+uint64_t planned_draws(const RunOptions& options, const Corpus& corpus);
+
+}  // namespace rehearse

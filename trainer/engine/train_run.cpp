@@ -1,0 +1,250 @@
+#include "trainer/engine/train_run.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <optional>
+
+#include "trainer/comm/world.h"
+#include "trainer/engine/stop_signal.h"
+#include "trainer/engine/train_parts.h"
+#include "trainer/engine/trainer.h"
+
+namespace rehearse {
+namespace {
+
+// Each rank sums a small tensor with the others; the blocks' batch norms use it.
+AllReduceSum all_reduce_of(Communicator& communicator) {
+  if (communicator.size() == 1) return {};
+  return [&communicator](at::Tensor& values) {
+    REHEARSE_CHECK(values.is_contiguous(), "collectives work on contiguous memory");
+    if (values.scalar_type() == at::kDouble)
+      communicator.all_reduce_sum(std::span(values.data_ptr<double>(), values.numel()), "all_reduce (batch norm)")
+          .get();
+    else
+      communicator.all_reduce_sum(std::span(values.data_ptr<float>(), values.numel()), "all_reduce (batch norm)").get();
+  };
+}
+
+// One run of one folder, on one rank.
+class Run {
+ public:
+  Run(const TrainRequest& request, World& world, Communicator& communicator)
+      : request_(request),
+        world_(world),
+        communicator_(communicator),
+        config_(Config::load(request.config_path, request.overrides)),
+        parts_(config_, request.config_path, all_reduce_of(communicator)),
+        folder_(parts_.options.folder) {}
+
+  int execute() {
+    expect_runnable();
+    const int threads = parts_.options.threads > 0 ? parts_.options.threads : world_.fair_threads();
+    at::set_num_threads(threads);
+    facts_ = {{"trajectory_hash", trajectory_hash(config_)},
+              {"threads", threads},
+              {"ranks", world_.size()},
+              {"device", parts_.options.device},
+              {"versions", request_.versions},
+              {"corpus", parts_.corpus->hash()},
+              {"front_end", parts_.recognizer->task().front_end()},
+              {"normalizer", parts_.recognizer->normalizer().name()}};
+    open_folder();
+    std::optional<LoadedCheckpoint> checkpoint = find_checkpoint();
+    RunLog run_log({world_.rank() != 0, folder_, checkpoint ? checkpoint->step : 0}, *log_);
+    describe(run_log, checkpoint ? checkpoint->step : 0, threads);
+    const nlohmann::json front_end = parts_.recognizer->task().front_end();
+    Trainer trainer({parts_.options,
+                     *parts_.recognizer,
+                     *parts_.corpus,
+                     parts_.validation.get(),
+                     parts_.readers,
+                     parts_.augmentations,
+                     *parts_.sampler,
+                     *parts_.planner,
+                     *parts_.optimizer,
+                     *parts_.schedule,
+                     communicator_,
+                     run_log,
+                     {{"config.yaml", config_.resolved()},
+                      {parts_.recognizer->tokenizer().file_name(), parts_.recognizer->tokenizer().serialized()},
+                      {"front_end.json", front_end.dump(1)}},
+                     facts_});
+    if (checkpoint) {
+      trainer.load(*checkpoint);
+      run_log.note(checkpoint->step, concat("resumed from ", checkpoint->path.string()));
+      checkpoint.reset();
+    } else if (!request_.init.empty()) {
+      run_log.note(0, initialize_from(request_.init));
+    }
+    return trainer.run();
+  }
+
+  Log* log() { return log_.get(); }
+
+ private:
+  void expect_runnable() const {
+    if (parts_.options.device == "cuda")
+      config_.value().find("device")
+          ? throw ConfigError(config_.value().find("device")->origin,
+                              ": device: expected cpu in this build; found cuda; this binary was built without CUDA")
+          : throw ConfigError("device: expected cpu in this build; found cuda");
+    if (parts_.options.batch.micro_batches % world_.size() != 0)
+      throw ConfigError("batch.micro_batches: expected a multiple of the ", world_.size(), " ranks; found ",
+                        parts_.options.batch.micro_batches, "; use --set batch.micro_batches=",
+                        (parts_.options.batch.micro_batches / world_.size() + 1) * world_.size());
+  }
+
+  // Rank 0 prepares the folder; the others wait for it.
+  void open_folder() {
+    if (world_.rank() == 0) {
+      fs::create_directories(folder_ / "log");
+      lock_ = std::make_unique<FileLock>(folder_ / "lock");
+      const bool has_checkpoints = !list_checkpoints(folder_ / "checkpoints").empty();
+      if (has_checkpoints && request_.resume.empty())
+        throw ConfigError(folder_.string(),
+                          ": expected a new run folder; found checkpoints of an earlier run; add --resume auto"
+                          " to go on, or choose another run.folder");
+      replace_text(files_, folder_ / "config.yaml", config_.resolved());
+    }
+    communicator_.barrier("barrier (run folder)");
+    log_ = std::make_unique<Log>(Log::Options{(folder_ / "log" / concat("rank-", world_.rank(), ".log")).string(),
+                                              world_.rank(), world_.rank() == 0});
+  }
+
+  std::optional<LoadedCheckpoint> find_checkpoint() {
+    if (request_.resume.empty()) return std::nullopt;
+    std::optional<LoadedCheckpoint> found;
+    if (request_.resume == "auto") {
+      std::vector<std::string> refused;
+      found = load_newest(folder_ / "checkpoints", refused);
+      for (const std::string& reason : refused) log_->warn("checkpoint refused, trying the one before: ", reason);
+      if (!found && !refused.empty())
+        throw DataError(folder_.string(), ": expected a whole checkpoint; found only damaged ones; see the warnings");
+    } else {
+      found = load_checkpoint(request_.resume, true);
+    }
+    if (found) expect_same_run(*found);
+    communicator_.barrier("barrier (checkpoint loaded)");
+    return found;
+  }
+
+  void expect_same_run(const LoadedCheckpoint& checkpoint) {
+    const auto& saved = checkpoint.state.values.at("facts");
+    const std::string where = (checkpoint.path / "state.json").string();
+    if (saved.at("trajectory_hash") != facts_.at("trajectory_hash"))
+      throw ConfigError(where,
+                        ": expected the configuration that this run began with; found other values for keys that change"
+                        " the trajectory; compare with ",
+                        (checkpoint.path / "config.yaml").string(), ", or start a new run with --init");
+    if (saved.at("corpus") != facts_.at("corpus"))
+      throw DataError(where,
+                      ": expected the training data that this run began with; found other utterances or texts;"
+                      " start a new run with --init");
+    for (const char* key : {"threads", "ranks", "device", "versions"}) {
+      if (saved.at(key) == facts_.at(key)) continue;
+      const std::string difference = concat("resumed with other ", key, ": expected ", saved.at(key).dump(), ", found ",
+                                            facts_.at(key).dump(), "; the result is not bit-exact");
+      if (request_.strict_resume) throw ConfigError(where, ": ", difference, " and --strict-resume asks for it");
+      log_->warn(difference);
+    }
+  }
+
+  // Weights and what is known about utterances; returns a sentence for the log.
+  std::string initialize_from(const std::string& path) {
+    const LoadedCheckpoint checkpoint = load_checkpoint(path, true);
+    const auto& saved = checkpoint.state.values.at("facts");
+    if (saved.at("front_end") != facts_.at("front_end"))
+      throw ConfigError("features: expected the front-end of ", checkpoint.path.string(), ": ",
+                        saved.at("front_end").dump(), "; found ", facts_.at("front_end").dump());
+    std::string said = concat("started from the weights of ", checkpoint.path.string());
+    const auto old_tokenizer = tokenizer_of(checkpoint);
+    if (old_tokenizer->serialized() == parts_.recognizer->tokenizer().serialized())
+      parts_.recognizer->load_weights(checkpoint);
+    else
+      said += "; " + parts_.recognizer->load_weights_for_new_vocabulary(checkpoint, *old_tokenizer);
+    if (checkpoint.state.arrays.contains("sampler.ids"))
+      parts_.sampler->import_table(checkpoint.state, checkpoint.state.array<uint64_t>("sampler.ids"),
+                                   ids_of(*parts_.corpus));
+    return said;
+  }
+
+  void describe(RunLog& run_log, uint64_t step, int threads) {
+    log_->info(request_.version_text);
+    log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads, " thread(s) each, ",
+               parts_.options.device, "; ", parts_.recognizer->arena().num_parameters(), " parameters");
+    log_->info(parts_.corpus->items().size(), " utterances, ", parts_.corpus->total_seconds() / 3600, " h in ",
+               parts_.corpus->domains().size(), " domain(s); ", parts_.corpus->rejections().size(), " left out",
+               parts_.corpus->rejections().empty() ? "" : " (listed in log/rank-0.log and by rehearse doctor)");
+    for (const Rejection& rejection : parts_.corpus->rejections())
+      if (world_.rank() == 0) log_->detail("left out: ", rejection.audio_path, ": ", rejection.reason);
+    for (const std::string& line : parts_.sampler->notes()) log_->info(line);
+    StartMetrics start;
+    start.step = step;
+    start.config_hash = facts_.at("trajectory_hash");
+    start.device = parts_.options.device;
+    start.ranks = static_cast<uint64_t>(world_.size());
+    start.threads = static_cast<uint64_t>(threads);
+    start.versions = request_.versions;
+    run_log.start(start);
+  }
+
+  const TrainRequest& request_;
+  World& world_;
+  Communicator& communicator_;
+  Config config_;
+  RunParts parts_;
+  fs::path folder_;
+  FileLayer files_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<Log> log_;
+  nlohmann::json facts_;
+};
+
+}  // namespace
+
+int train(const TrainRequest& request) {
+  World world;
+  install_stop_signals();
+  CommOptions comm;
+  {
+    // The watchdog needs its limits before the parts exist.
+    Config config = Config::load(request.config_path, request.overrides);
+    ConfigNode node = config.root().child("comm");
+    comm.timeout_s = node.number("timeout_s", 300, {0.5, 1e6});
+    comm.term_grace_s = node.number("term_grace_s", 5, {0.5, 1e6});
+  }
+  comm.stop_requested = &stop_requested();
+  comm.on_failure = [](const std::string& message) {
+    std::cerr << "error: " + message + "\n" << std::flush;
+    _exit(kExitComm);
+  };
+  const std::unique_ptr<Communicator> communicator = make_communicator(world, comm);
+  try {
+    Run run(request, world, *communicator);
+    const int code = run.execute();
+    communicator->finish();
+    world.finish();
+    return code;
+  } catch (const std::exception& failure) {
+    communicator->announce_failure(failure.what());
+    const auto* known = dynamic_cast<const Error*>(&failure);
+    const int code = known ? known->exit_code() : kExitBug;
+    // Every rank finds the same mistake in a configuration: one of them says it.
+    if (world.rank() == 0 || (code != kExitConfig && code != kExitData))
+      std::cerr << concat("rehearse: ", world.size() > 1 ? concat("rank ", world.rank(), ": ") : "", failure.what(),
+                          "\n");
+    std::cerr << std::flush;
+    _exit(code);  // peers may be stuck in a collective: no destructor may wait for them
+  }
+}
+
+std::string check_config(const std::string& config_path, const std::vector<std::string>& overrides, bool with_origin) {
+  Config config = Config::load(config_path, overrides);
+  const RunParts parts(config, config_path, {});
+  return config.resolved(with_origin);
+}
+
+}  // namespace rehearse

@@ -1,0 +1,245 @@
+#include "trainer/engine/trainer.h"
+
+#include <ATen/ATen.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "trainer/engine/evaluator.h"
+#include "trainer/engine/stop_signal.h"
+
+namespace rehearse {
+namespace {
+
+constexpr size_t kPrefetchSteps = 3;
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// What travels between ranks about one draw.
+struct PackedObservation {
+  Draw draw;
+  uint32_t position = 0;
+  uint32_t is_bad_file = 0;
+  double cer = 0;
+};
+static_assert(std::is_trivially_copyable_v<PackedObservation>);
+
+}  // namespace
+
+Trainer::Trainer(const TrainerParts& parts)
+    : parts_(parts),
+      source_(parts.sampler, parts.planner),
+      reducer_(parts.recognizer.arena(), parts.communicator, static_cast<size_t>(parts.options.bucket_bytes)) {
+  Loader::Options loader = parts.options.loader;
+  loader.sample_rate_hz = Recognizer::kSampleRateHz;
+  loader_ = std::make_unique<Loader>(loader, parts.corpus, parts.readers, parts.augmentations, parts.options.seed);
+}
+
+// Largest share over the budgets that are set; every rank computes it from the same sums.
+double Trainer::budget_share() const {
+  const BudgetOptions& budget = parts_.options.budget;
+  double share = 0;
+  const auto spend = [&](double spent, double limit) {
+    if (limit > 0) share = std::max(share, spent / limit);
+  };
+  spend(static_cast<double>(progress_.step), static_cast<double>(budget.steps));
+  spend(static_cast<double>(progress_.draws), static_cast<double>(budget.draws));
+  spend(static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size()), budget.passes);
+  spend(progress_.elapsed_s / 60, budget.minutes);
+  return share;
+}
+
+int Trainer::run() {
+  start_clock_ = now_s();
+  start_elapsed_s_ = last_log_elapsed_s_ = progress_.elapsed_s;
+  for (const StepPlan& plan : source_.planned()) {  // of a resumed run
+    const size_t per_rank = plan.micro_batches.size() / static_cast<size_t>(parts_.communicator.size());
+    const size_t first = per_rank * static_cast<size_t>(parts_.communicator.rank());
+    for (size_t i = first; i < first + per_rank; ++i)
+      loader_->push(plan.step, static_cast<int>(i), plan.micro_batches[i]);
+  }
+  const RunOptions& options = parts_.options;
+  while (budget_share() < 1) {
+    run_step();
+    const bool is_last = budget_share() >= 1;
+    const bool is_stopping = last_total_.stop_requests > 0;
+    log_step(is_last || is_stopping);
+    if (options.checksum_every_steps > 0 && progress_.step % static_cast<uint64_t>(options.checksum_every_steps) == 0)
+      compare_checksums();
+    if (is_stopping) {
+      save();
+      parts_.run_log.note(progress_.step, concat("stopped by a signal at step ", progress_.step,
+                                                 "; everything is saved, go on with --resume auto"));
+      return kExitStopped;
+    }
+    if (is_due(options.validate_every_steps, options.validate_every_minutes, progress_.last_validation_s) && !is_last)
+      validate();
+    if (is_due(options.save_every_steps, options.save_every_minutes, progress_.last_save_s) && !is_last) save();
+    if (options.early_stop_patience > 0 && progress_.validations_without_gain >= options.early_stop_patience) {
+      parts_.run_log.note(progress_.step, concat("stopped early: ", progress_.validations_without_gain,
+                                                 " validations without a better macro CER"));
+      break;
+    }
+  }
+  finish_run();
+  return kExitOk;
+}
+
+void Trainer::finish_run() {
+  if (progress_.last_saved_step != progress_.step || progress_.step == 0) {
+    validate();
+    save();
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  CostMetrics cost;
+  cost.step = progress_.step;
+  cost.wall_s = progress_.elapsed_s;
+  const double device_hours = progress_.elapsed_s / 3600 * parts_.communicator.size();
+  (parts_.options.device == "cpu" ? cost.core_hours : cost.gpu_hours) =
+      device_hours * (parts_.options.device == "cpu" ? std::max(1, at::get_num_threads()) : 1);
+  cost.peak_rss_bytes = static_cast<double>(usage.ru_maxrss) * 1024;
+  cost.audio_hours = progress_.audio_s / 3600;
+  cost.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size());
+  cost.draws = progress_.draws;
+  parts_.run_log.cost(cost);
+}
+
+// Hands the loader what the sampler may already plan.
+void Trainer::prefetch() {
+  const auto world = static_cast<size_t>(parts_.communicator.size()),
+             rank = static_cast<size_t>(parts_.communicator.rank());
+  for (const StepPlan& plan : source_.plan_ahead(kPrefetchSteps)) {
+    const size_t per_rank = plan.micro_batches.size() / world;
+    for (size_t i = rank * per_rank; i < (rank + 1) * per_rank; ++i)
+      loader_->push(plan.step, static_cast<int>(i), plan.micro_batches[i]);
+  }
+}
+
+void Trainer::run_step() {
+  const double planning = now_s();
+  parts_.communicator.set_step(progress_.step);
+  prefetch();
+  const StepPlan plan = source_.take();
+  const size_t per_rank = plan.micro_batches.size() / static_cast<size_t>(parts_.communicator.size());
+  const double share_before = budget_share();
+  const bool in_warmup = share_before < parts_.schedule.warmup_share();
+  lr_ = parts_.options.lr * parts_.schedule.factor(share_before);
+  tally_ = {};
+  observations_.clear();
+  parts_.recognizer.arena().zero_gradients();
+  phases_.other += now_s() - planning;
+
+  for (size_t i = 0; i < per_rank; ++i) {
+    const double waiting = now_s();
+    const LoadedBatch batch = loader_->next();
+    phases_.data += now_s() - waiting;
+    run_micro_batch(batch, i + 1 == per_rank);
+  }
+  if (stop_requested().load()) tally_.stop_requests = 1;
+  if (parts_.communicator.rank() == 0) tally_.elapsed_s = start_elapsed_s_ + now_s() - start_clock_;
+
+  const double reducing = now_s();
+  at::Tensor& gradients = parts_.recognizer.arena().gradients();
+  float* tail = gradients.data_ptr<float>() + parts_.recognizer.arena().num_elements();
+  tally_.write_to(tail);
+  reducer_.finish();
+  phases_.communication += now_s() - reducing;
+  last_total_ = StepTally::read_from(tail);
+
+  const double updating = now_s();
+  apply_update(last_total_);
+  phases_.update += now_s() - updating;
+  const double gathering = now_s();
+  gather_observations(plan.step, in_warmup);
+  phases_.communication += now_s() - gathering;
+  ++progress_.step;
+  progress_.draws += plan.num_draws;
+  progress_.audio_s += last_total_.audio_s;
+  progress_.elapsed_s = last_total_.elapsed_s;
+}
+
+void Trainer::run_micro_batch(const LoadedBatch& batch, bool is_last) {
+  ForwardContext context{true, parts_.options.seed, progress_.step, batch.ids};
+  const double forward = now_s();
+  TaskOutput output = parts_.recognizer.task().forward(batch, context);
+  phases_.forward += now_s() - forward - output.loss_seconds;
+  phases_.ctc += output.loss_seconds;
+  if (is_last) reducer_.arm();
+  const double backward = now_s();
+  if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
+  phases_.backward += now_s() - backward;
+  const double scoring = now_s();
+  tally_.tokens += output.normalizer;
+  tally_.blank_frames += static_cast<double>(output.blank_frames);
+  tally_.frames += static_cast<double>(output.frames);
+  record_observations(batch, output);
+  phases_.other += now_s() - scoring;
+}
+
+void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& output) {
+  for (size_t i = 0; i < batch.utterances.size(); ++i) {
+    const std::string& reference = parts_.corpus.items()[batch.utterances[i]].reference;
+    PackedObservation packed{batch.draws[i], batch.positions[i], !batch.failures[i].empty(), 1.0};
+    tally_.draws += 1;
+    tally_.audio_s += static_cast<double>(batch.num_samples[i]) / Recognizer::kSampleRateHz;
+    if (packed.is_bad_file) {
+      tally_.failures += 1;
+      parts_.run_log.note(progress_.step, "left out: " + batch.failures[i]);
+    } else {
+      const EditCounts counts = character_edits(reference, parts_.recognizer.tokenizer().decode(output.hypotheses[i]));
+      packed.cer = std::min(1.0, counts.rate());
+      tally_.edits += static_cast<double>(counts.edits());
+      tally_.reference_length += static_cast<double>(counts.reference_length);
+      tally_.clipped_cer += packed.cer;
+      if (batch.weights[i] > 0) tally_.loss += output.losses[i];
+    }
+    const auto* bytes = reinterpret_cast<const std::byte*>(&packed);
+    observations_.insert(observations_.end(), bytes, bytes + sizeof packed);
+  }
+}
+
+// All ranks hold the same reduced gradient, so all skip or none.
+void Trainer::apply_update(const StepTally& total) {
+  Arena& arena = parts_.recognizer.arena();
+  const std::span<const float> gradients(arena.gradients().data_ptr<float>(), arena.num_elements());
+  if (total.tokens <= 0) return;
+  gradient_norm_ = std::sqrt(sum_of_squares(gradients)) / total.tokens;
+  if (!std::isfinite(gradient_norm_) || !std::isfinite(total.loss)) {
+    ++progress_.skipped;
+    parts_.run_log.note(progress_.step,
+                        concat("step ", progress_.step, ": the gradient is not finite; update left out"));
+    return;
+  }
+  const double clip = parts_.options.clip_norm;
+  const double scale = (clip > 0 && gradient_norm_ > clip ? clip / gradient_norm_ : 1.0) / total.tokens;
+  ++progress_.updates;
+  parts_.optimizer.step({arena.parameters().data_ptr<float>(), arena.num_elements()}, gradients, arena.segments(), lr_,
+                        scale, progress_.updates);
+}
+
+void Trainer::gather_observations(uint64_t step, bool in_warmup) {
+  std::vector<Observation> all;
+  for (const auto& bytes :
+       parts_.communicator.all_gather(std::move(observations_), "all_gather (observations)").get()) {
+    for (size_t at = 0; at + sizeof(PackedObservation) <= bytes.size(); at += sizeof(PackedObservation)) {
+      PackedObservation packed;
+      std::memcpy(&packed, bytes.data() + at, sizeof packed);
+      all.push_back({packed.position, packed.draw, packed.cer, packed.is_bad_file != 0});
+    }
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
+  source_.observe(step, std::move(all), in_warmup);
+}
+
+bool Trainer::is_due(int64_t every_steps, double every_minutes, double last_s) const {
+  return (every_steps > 0 && progress_.step % static_cast<uint64_t>(every_steps) == 0) ||
+         (every_minutes > 0 && progress_.elapsed_s - last_s >= every_minutes * 60);
+}
+
+}  // namespace rehearse

@@ -1,0 +1,98 @@
+// The training loop: plan, load, forward and backward, reduce, update, observe; then log, validate, save, stop.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/corpus.h"
+#include "data/loader.h"
+#include "trainer/base/log.h"
+#include "trainer/comm/communicator.h"
+#include "trainer/engine/optimizer.h"
+#include "trainer/engine/recognizer.h"
+#include "trainer/engine/reducer.h"
+#include "trainer/engine/run_log.h"
+#include "trainer/engine/run_options.h"
+#include "trainer/engine/schedule.h"
+#include "trainer/engine/step_source.h"
+#include "trainer/engine/step_tally.h"
+
+namespace rehearse {
+
+// What the loop works with; all outlive it.
+struct TrainerParts {
+  const RunOptions& options;
+  Recognizer& recognizer;
+  const Corpus& corpus;
+  const Corpus* validation = nullptr;  // null: none
+  const AudioReaders& readers;
+  const std::vector<std::unique_ptr<Augmentation>>& augmentations;
+  Sampler& sampler;
+  BatchPlanner& planner;
+  Optimizer& optimizer;
+  Schedule& schedule;
+  Communicator& communicator;
+  RunLog& run_log;
+  std::map<std::string, std::string> files;  // that go into every checkpoint
+  nlohmann::json facts;                      // versions, threads, hash, old runs: into state.json
+};
+
+// One run. All ranks do the same; what differs is in the micro-batches they take.
+class Trainer {
+ public:
+  explicit Trainer(const TrainerParts& parts);
+  void load(const LoadedCheckpoint& checkpoint);
+  // Until the budget is spent or a stop is requested; returns an exit code.
+  int run();
+
+ private:
+  struct Phases : PhaseSeconds {};
+  // Everything a checkpoint holds besides weights, optimizer and sampler.
+  struct Progress {
+    uint64_t step = 0;     // completed
+    uint64_t updates = 0;  // applied
+    uint64_t skipped = 0;
+    uint64_t draws = 0;
+    double audio_s = 0;
+    double elapsed_s = 0;  // of training, over all resumes, as rank 0 measured it
+    double best_cer = -1;  // negative: none yet
+    int64_t validations_without_gain = 0;
+    double last_validation_s = 0;
+    double last_save_s = 0;
+    uint64_t last_saved_step = 0;
+  };
+
+  double budget_share() const;
+  void prefetch();
+  void run_step();
+  void run_micro_batch(const LoadedBatch& batch, bool is_last);
+  void record_observations(const LoadedBatch& batch, const TaskOutput& output);
+  void apply_update(const StepTally& total);
+  void gather_observations(uint64_t step, bool in_warmup);
+  void log_step(bool is_last);
+  StepSummary summarize() const;
+  void validate();
+  void save();
+  void compare_checksums();
+  bool is_due(int64_t every_steps, double every_minutes, double last_s) const;
+  void finish_run();
+
+  TrainerParts parts_;
+  StepSource source_;
+  Reducer reducer_;
+  std::unique_ptr<Loader> loader_;
+  Progress progress_;
+  double start_elapsed_s_ = 0;  // elapsed_s when this process began
+  double start_clock_ = 0;
+  StepTally tally_;      // this rank, this step
+  StepTally since_log_;  // all ranks
+  StepTally last_total_;
+  Phases phases_;  // this rank since the last line
+  double last_log_elapsed_s_ = 0;
+  double gradient_norm_ = 0;
+  double lr_ = 0;
+  std::vector<std::byte> observations_;  // of this rank, packed
+};
+
+}  // namespace rehearse

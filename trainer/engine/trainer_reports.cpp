@@ -1,0 +1,186 @@
+// The parts of Trainer that look at the run from outside: lines, validation, checksums, saving and loading.
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "trainer/engine/evaluator.h"
+#include "trainer/engine/trainer.h"
+
+namespace rehearse {
+namespace {
+
+void add(StepTally& sum, const StepTally& one) {
+  sum.tokens += one.tokens;
+  sum.loss += one.loss;
+  sum.draws += one.draws;
+  sum.edits += one.edits;
+  sum.reference_length += one.reference_length;
+  sum.clipped_cer += one.clipped_cer;
+  sum.blank_frames += one.blank_frames;
+  sum.frames += one.frames;
+  sum.audio_s += one.audio_s;
+  sum.failures += one.failures;
+}
+
+double ratio(double part, double whole) {
+  return whole > 0 ? part / whole : kUnknown;
+}
+
+// Mean target over domains by share, where the sampler steers at one.
+double target_of(const nlohmann::json& domains) {
+  double target = 0, share = 0;
+  for (const auto& domain : domains) {
+    if (!domain.contains("target") || !domain.contains("share")) return kUnknown;
+    target += domain["share"].get<double>() * domain["target"].get<double>();
+    share += domain["share"].get<double>();
+  }
+  return ratio(target, share);
+}
+
+uint64_t checksum_of(const at::Tensor& flat) {
+  uint64_t hash = 0;
+  const auto* bytes = static_cast<const uint32_t*>(flat.data_ptr());
+  const size_t words = flat.nbytes() / sizeof(uint32_t);
+  for (size_t i = 0; i < words; ++i) hash = hash * 0x9E3779B97F4A7C15ull + bytes[i] + 1;
+  return mix64(hash);
+}
+
+}  // namespace
+
+StepSummary Trainer::summarize() const {
+  StepSummary summary;
+  StepMetrics& m = summary.metrics;
+  m.step = progress_.step;
+  m.time_s = progress_.elapsed_s;
+  m.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size());
+  m.draws = progress_.draws;
+  m.loss = ratio(since_log_.loss, since_log_.tokens);
+  m.cer = ratio(since_log_.edits, since_log_.reference_length);
+  m.drawn_cer = ratio(since_log_.clipped_cer, since_log_.draws - since_log_.failures);
+  m.target_cer = target_of(parts_.sampler.report().at("domains"));
+  m.lr = lr_;
+  m.grad_norm = gradient_norm_;
+  m.audio_s = progress_.audio_s;
+  m.audio_s_per_s = ratio(since_log_.audio_s, progress_.elapsed_s - last_log_elapsed_s_);
+  m.blank_share = ratio(since_log_.blank_frames, since_log_.frames);
+  m.phase_s = phases_;
+  m.skipped = progress_.skipped;
+  summary.total_steps = static_cast<uint64_t>(parts_.options.budget.steps);
+  summary.budget_share = std::min(1.0, budget_share());
+  const double share = budget_share();
+  if (share > 0 && progress_.elapsed_s > 0)
+    summary.remaining_s = std::max(0.0, progress_.elapsed_s / share * (1 - share));
+  return summary;
+}
+
+void Trainer::log_step(bool is_last) {
+  add(since_log_, last_total_);
+  const bool is_logged = is_last || progress_.step % static_cast<uint64_t>(parts_.options.log_every_steps) == 0;
+  if (parts_.communicator.rank() == 0) parts_.run_log.step(summarize(), is_logged);
+  if (!is_logged) return;
+  if (parts_.communicator.rank() == 0) parts_.run_log.domains({progress_.step, parts_.sampler.report().at("domains")});
+  since_log_ = {};
+  phases_ = {};
+  last_log_elapsed_s_ = progress_.elapsed_s;
+}
+
+void Trainer::validate() {
+  progress_.last_validation_s = progress_.elapsed_s;
+  if (!parts_.validation) return;
+  const auto scores = score_corpus(parts_.recognizer, *parts_.validation, parts_.readers,
+                                   parts_.options.validation_batch_s, parts_.communicator);
+  ValidationMetrics metrics;
+  metrics.step = progress_.step;
+  metrics.time_s = progress_.elapsed_s;
+  double cer = 0, wer = 0;
+  for (const DomainScore& domain : scores_by_domain(*parts_.validation, scores)) {
+    metrics.sets.push_back({domain.domain, domain.domain, domain.utterances, domain.hours, domain.characters.rate(),
+                            domain.words.rate(), domain.loss});
+    cer += domain.characters.rate();
+    wer += domain.words.rate();
+  }
+  const auto count = static_cast<double>(metrics.sets.size());
+  metrics.macro_cer = cer / count;
+  metrics.macro_wer = wer / count;
+  const bool is_better = progress_.best_cer < 0 || metrics.macro_cer < progress_.best_cer;
+  if (is_better) progress_.best_cer = metrics.macro_cer;
+  progress_.validations_without_gain = is_better ? 0 : progress_.validations_without_gain + 1;
+  parts_.run_log.validation(metrics, progress_.best_cer);
+  if (is_better && parts_.options.keep_best) {
+    save();
+    FileLayer files;
+    if (parts_.communicator.rank() == 0)
+      mark_best(list_checkpoints(fs::path(parts_.options.folder) / "checkpoints").front(), files);
+  }
+}
+
+void Trainer::save() {
+  if (progress_.last_saved_step == progress_.step && progress_.step > 0) return;
+  progress_.last_save_s = progress_.elapsed_s;
+  progress_.last_saved_step = progress_.step;
+  if (parts_.communicator.rank() == 0) {
+    CheckpointContents contents;
+    contents.step = progress_.step;
+    contents.model = parts_.recognizer.weights();
+    for (const auto& [name, values] : parts_.optimizer.state())
+      contents.optimizer.push_back({name, {static_cast<int64_t>(values.size())}, values});
+    source_.save(contents.state);
+    contents.files = parts_.files;
+    contents.state.values["facts"] = parts_.facts;
+    contents.state.values["progress"] = {{"updates", progress_.updates},
+                                         {"skipped", progress_.skipped},
+                                         {"draws", progress_.draws},
+                                         {"audio_s", progress_.audio_s},
+                                         {"elapsed_s", progress_.elapsed_s},
+                                         {"best_cer", progress_.best_cer},
+                                         {"validations_without_gain", progress_.validations_without_gain},
+                                         {"last_validation_s", progress_.last_validation_s}};
+    FileLayer files;
+    const fs::path folder = fs::path(parts_.options.folder) / "checkpoints";
+    const fs::path path = save_checkpoint(contents, folder, files);
+    rotate_checkpoints(folder, parts_.options.keep_last, parts_.options.keep_every_steps);
+    parts_.run_log.note(progress_.step, "saved " + path.string());
+  }
+  parts_.communicator.barrier("barrier (checkpoint)");
+}
+
+void Trainer::load(const LoadedCheckpoint& checkpoint) {
+  parts_.recognizer.load_weights(checkpoint);
+  for (auto& [name, values] : parts_.optimizer.state()) {
+    const auto found = checkpoint.optimizer.find(name);
+    if (found == checkpoint.optimizer.end() || found->second.values.size() != values.size())
+      throw DataError((checkpoint.path / "optimizer.safetensors").string(), ": expected ", values.size(),
+                      " values of \"", name, "\"; found others; start a new run with --init to use the weights alone");
+    std::copy(found->second.values.begin(), found->second.values.end(), values.begin());
+  }
+  source_.load(checkpoint.state);
+  try {
+    const auto& saved = checkpoint.state.values.at("progress");
+    progress_.step = progress_.last_saved_step = checkpoint.step;
+    progress_.updates = saved.at("updates");
+    progress_.skipped = saved.at("skipped");
+    progress_.draws = saved.at("draws");
+    progress_.audio_s = saved.at("audio_s");
+    progress_.elapsed_s = progress_.last_save_s = saved.at("elapsed_s");
+    progress_.best_cer = saved.at("best_cer");
+    progress_.validations_without_gain = saved.at("validations_without_gain");
+    progress_.last_validation_s = saved.at("last_validation_s");
+  } catch (const nlohmann::json::exception& failure) {
+    throw DataError((checkpoint.path / "state.json").string(), ": progress: expected the trainer's counters; found ",
+                    failure.what());
+  }
+}
+
+// Ranks must hold the same bits; a difference means broken hardware or a bug, and the run must not go on.
+void Trainer::compare_checksums() {
+  const uint64_t own =
+      checksum_of(parts_.recognizer.arena().parameters()) ^ mix64(checksum_of(parts_.recognizer.arena().buffers()));
+  const auto* begin = reinterpret_cast<const std::byte*>(&own);
+  const auto all = parts_.communicator.all_gather({begin, begin + sizeof own}, "all_gather (checksum)").get();
+  for (size_t rank = 1; rank < all.size(); ++rank)
+    if (all[rank] != all[0])
+      throw CommError("step ", progress_.step, ": expected equal weights on all ranks; found rank ", rank,
+                      " different from rank 0; resume from the last checkpoint and check that rank's machine");
+}
+
+}  // namespace rehearse

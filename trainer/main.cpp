@@ -1,0 +1,61 @@
+// rehearse: one verb per file in trainer/commands.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <exception>
+#include <iostream>
+
+#include "trainer/base/error.h"
+#include "trainer/commands/command.h"
+#include "trainer/commands/version.h"
+
+namespace rehearse {
+
+std::vector<CommandEntry>& command_entries() {
+  static std::vector<CommandEntry> entries;
+  return entries;
+}
+
+namespace {
+
+int run_command_line(int argc, char** argv) {
+  CLI::App app("rehearse trains speech-to-text on several GPUs or CPU ranks, with a curriculum over domains",
+               "rehearse");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", [] { return version_text(); });
+  app.footer("Start with launch/quickstart.sh, or see README.md.");
+  auto& entries = command_entries();
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::vector<std::pair<CLI::App*, std::unique_ptr<Command>>> commands;
+  for (const CommandEntry& entry : entries) {
+    auto command = entry.create();
+    CLI::App* sub = app.add_subcommand(entry.name, command->summary());
+    command->declare(*sub);
+    sub->footer("Examples:\n" + command->examples());
+    commands.emplace_back(sub, std::move(command));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& failure) {
+    if (failure.get_exit_code() == 0) return app.exit(failure);  // --help, --version
+    std::cerr << "rehearse: " << failure.what() << "; see rehearse --help\n";
+    return kExitConfig;
+  }
+  for (auto& [sub, command] : commands)
+    if (sub->parsed()) return command->run();
+  return kExitConfig;
+}
+
+}  // namespace
+}  // namespace rehearse
+
+int main(int argc, char** argv) {
+  try {
+    return rehearse::run_command_line(argc, argv);
+  } catch (const rehearse::Error& failure) {
+    std::cerr << "rehearse: " << failure.what() << "\n";
+    return failure.exit_code();
+  } catch (const std::exception& failure) {
+    std::cerr << "rehearse: " << failure.what() << "; this is a bug in rehearse, please report it\n";
+    return rehearse::kExitBug;
+  }
+}
