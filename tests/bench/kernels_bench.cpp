@@ -1,0 +1,179 @@
+// Speed of the kernels and of one whole training step on one thread. Not a test: run it on a quiet machine. The
+// counters say audio seconds (100 frames a second) per second of one core.
+#include <benchmark/benchmark.h>
+#include <malloc.h>
+
+#include "data/features/features.h"
+#include "models/acoustic_model.h"
+#include "models/ctc_loss.h"
+#include "models/fused_ops.h"
+
+namespace rehearse {
+namespace {
+
+at::Tensor noise(std::vector<int64_t> shape, bool requires_grad = true) {
+  at::Tensor x = at::empty(shape, at::kFloat);
+  float* data = x.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < x.numel(); ++i)
+    data[i] = static_cast<float>(2 * RandomKey(1).uniform(static_cast<uint64_t>(i)) - 1);
+  return x.set_requires_grad(requires_grad);
+}
+
+// Forward and backward of `function` on [B, T, C] tensors.
+template <class Function>
+void run_both(benchmark::State& state, const Function& function, std::vector<at::Tensor> leaves) {
+  at::Tensor upstream;
+  for (auto _ : state) {
+    const at::Tensor y = function();
+    if (!upstream.defined()) upstream = at::ones_like(y);
+    y.backward(upstream);
+    for (at::Tensor& leaf : leaves) leaf.mutable_grad() = at::Tensor();
+  }
+}
+
+// B 8, T 400, C 256, K 13: the arithmetic limit of one AVX2 core is about 2 ms.
+void BM_Depthwise(benchmark::State& state) {
+  const at::Tensor x = noise({8, 400, 256}), weight = noise({13, 256});
+  const std::vector<int64_t> lengths(8, 400);
+  run_both(state, [&] { return depthwise_conv(x, weight, lengths, 1, 1); }, {x, weight});
+}
+
+void BM_DepthwiseAsConv2d(benchmark::State& state) {
+  const at::Tensor x = noise({8, 400, 256}), weight = noise({256, 1, 1, 13});
+  const auto forward = [&] {
+    return at::conv2d(x.transpose(1, 2).unsqueeze(2), weight, {}, at::IntArrayRef({1, 1}), at::IntArrayRef({0, 6}),
+                      at::IntArrayRef({1, 1}), 256);
+  };
+  run_both(state, forward, {x, weight});
+}
+
+void BM_Pointwise(benchmark::State& state) {
+  const at::Tensor x = noise({8, 400, 256}), weight = noise({256, 256});
+  run_both(state, [&] { return at::linear(x, weight); }, {x, weight});
+}
+
+void BM_LayerNormReluDropout(benchmark::State& state) {
+  const at::Tensor x = noise({8, 400, 256}), bias = noise({256}), weight = noise({256}), shift = noise({256});
+  const std::vector<int64_t> lengths(8, 400);
+  const ForwardContext context{true, 1, 1, {1, 2, 3, 4, 5, 6, 7, 8}};
+  const Epilogue epilogue = Epilogue::of(Activation::kRelu, 0.1, context, 0, 0);
+  run_both(state, [&] { return fused_layer_norm(x, bias, weight, shift, lengths, epilogue); },
+           {x, bias, weight, shift});
+}
+
+struct CtcProblem {
+  at::Tensor logits;
+  std::vector<int64_t> lengths;
+  std::vector<std::vector<int32_t>> targets;
+  explicit CtcProblem(int64_t classes) : logits(noise({8, 375, classes})), lengths(8, 375) {
+    for (uint64_t b = 0; b < 8; ++b) {
+      targets.emplace_back();
+      for (uint64_t i = 0; i < 150; ++i)
+        targets.back().push_back(static_cast<int32_t>(RandomKey(b).below(static_cast<uint64_t>(classes - 1), i)));
+    }
+  }
+};
+
+void BM_Ctc(benchmark::State& state) {
+  CtcProblem problem(state.range(0));
+  const auto blank = static_cast<int32_t>(state.range(0) - 1);
+  const std::vector<double> weights(8, 1.0);
+  run_both(state, [&] { return ctc_loss(problem.logits, problem.lengths, problem.targets, blank, weights).sum; },
+           {problem.logits});
+}
+
+void BM_CtcOfLibtorch(benchmark::State& state) {
+  CtcProblem problem(state.range(0));
+  std::vector<int64_t> flat;
+  for (const auto& target : problem.targets) flat.insert(flat.end(), target.begin(), target.end());
+  const at::Tensor targets = at::tensor(at::IntArrayRef(flat), at::kLong);
+  const at::Tensor sizes = at::full({8}, 150, at::kLong), lengths = at::full({8}, 375, at::kLong);
+  const auto forward = [&] {
+    return at::ctc_loss(at::log_softmax(problem.logits, 2).transpose(0, 1), targets, lengths, sizes, state.range(0) - 1,
+                        at::Reduction::Sum, false);
+  };
+  run_both(state, forward, {problem.logits});
+}
+
+void BM_LogMel(benchmark::State& state) {
+  Config config = Config::parse("{type: log_mel}");
+  const std::unique_ptr<Features> features = build_features(config.root(), {16000});
+  const at::Tensor samples = noise({5, 48000}, false);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(features->compute(samples, std::vector<int64_t>(5, 48000)).x.data_ptr());
+  state.counters["audio_s/s"] = benchmark::Counter(15.0, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+constexpr const char* kModel = R"(
+blocks:
+  - {type: subsample, channels: 256, factor: 4, dropout: 0.1}
+  - &separable {type: separable, channels: 256, kernel: 13, dropout: 0.1}
+  - *separable
+  - *separable
+  - *separable
+  - *separable
+  - *separable
+  - *separable
+  - *separable
+)";
+
+struct StepProblem {
+  Config config = Config::parse(kModel);
+  AcousticModel model;
+  Sequence features;
+  ForwardContext context{true, 1, 1, {}};
+  std::vector<std::vector<int32_t>> targets;
+
+  explicit StepProblem(int64_t batch)
+      : model(config.root(), {80, 32, 1, at::TensorOptions().dtype(at::kFloat), {}, true}),
+        features{noise({batch, 1500 / batch, 80}, false), std::vector<int64_t>(batch, 1500 / batch)} {
+    for (int64_t b = 0; b < batch; ++b) {
+      context.ids.push_back(static_cast<uint64_t>(b));
+      targets.emplace_back();
+      for (int64_t i = 0; i < 200 / batch; ++i) targets.back().push_back(static_cast<int32_t>((i * 7 + b) % 31));
+    }
+    // Gradients stay where they are, as in the arena: backward adds into them.
+    for (Parameter& parameter : model.parameters()) parameter.tensor.mutable_grad() = at::zeros_like(parameter.tensor);
+  }
+};
+
+// A micro-batch of 15 s as B utterances: forward, CTC and backward.
+void BM_TrainingStep(benchmark::State& state) {
+  StepProblem problem(state.range(0));
+  const std::vector<double> weights(problem.targets.size(), 1.0);
+  for (auto _ : state) {
+    const Sequence logits = problem.model.forward(problem.features, problem.context);
+    ctc_loss(logits.x, logits.lengths, problem.targets, problem.model.blank(), weights).sum.backward();
+  }
+  state.counters["audio_s/s"] = benchmark::Counter(15.0, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["parameters"] = static_cast<double>(problem.model.num_parameters());
+}
+
+void BM_Inference(benchmark::State& state) {
+  StepProblem problem(state.range(0));
+  const at::NoGradGuard no_gradients;
+  for (auto _ : state) benchmark::DoNotOptimize(problem.model.forward(problem.features, {}).x.data_ptr());
+  state.counters["audio_s/s"] = benchmark::Counter(15.0, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+BENCHMARK(BM_Depthwise)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_DepthwiseAsConv2d)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Pointwise)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_LayerNormReluDropout)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Ctc)->Arg(32)->Arg(500)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_CtcOfLibtorch)->Arg(32)->Arg(500)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_LogMel)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_TrainingStep)->Arg(1)->Arg(5)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Inference)->Arg(1)->Arg(5)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace rehearse
+
+int main(int argc, char** argv) {
+  at::set_num_threads(1);
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);  // activations come from the heap, not from fresh zeroed pages every step
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
