@@ -28,6 +28,13 @@ function(rehearse_plugins_from name)
   target_link_libraries(rehearse_plugins INTERFACE ${ARG_LINK})
 endfunction()
 
+# Compiles a target that sees libtorch with the one precompiled header (models/torch_prelude.h).
+function(rehearse_use_torch_prelude name)
+  if(TARGET ${name})
+    target_precompile_headers(${name} REUSE_FROM rehearse_torch_prelude)
+  endif()
+endfunction()
+
 # One test executable from tests/FOLDER/*_test.cpp (and tests/support).
 #   rehearse_tests(NAME FOLDER … LINK … [LABELS …])
 function(rehearse_tests name)
