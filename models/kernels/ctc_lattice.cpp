@@ -60,16 +60,25 @@ struct Lattice {
     row_log_sum.resize(frames);
     for (int64_t i = 1; i < num_labels; ++i) skip[kLanes + i] = target[i] == target[i - 1] ? kNever : 0.0;
   }
+  // Labels that frame t can hold with all before them behind it and all after them ahead: the others stay kNever.
+  // Blocks of whole vectors; blanks of the same numbers are inside.
+  REHEARSE_INLINE int64_t first(int64_t t) const {
+    return std::max<int64_t>(0, num_labels - frames + t) / kLanes * kLanes;
+  }
+  REHEARSE_INLINE int64_t last(int64_t t) const { return std::min(num_labels, t); }
+
   REHEARSE_INLINE Row alpha_row(int64_t t) { return row(alpha.data() + t * 2 * width); }
   REHEARSE_INLINE Row beta_row(int64_t t) { return row(beta.data() + (t & 1) * 2 * width); }
   REHEARSE_INLINE Row row(double* base) const { return {base + kLanes, base + width + kLanes}; }
 };
 
+// Of the labels that frame t can hold.
 template <class T>
-REHEARSE_INLINE void gather_emissions(Lattice& lattice, const T* logits, std::span<const int32_t> target,
-                                      double log_sum) {
+REHEARSE_INLINE void gather_emissions(Lattice& lattice, int64_t t, const T* logits, std::span<const int32_t> target) {
   double* emission = lattice.emission.data() + kLanes;
-  for (int64_t i = 0; i < lattice.num_labels; ++i) emission[i] = static_cast<double>(logits[target[i]]) - log_sum;
+  const int64_t end = std::min(lattice.num_labels, lattice.last(t) + 1);
+  for (int64_t i = lattice.first(t); i < end; ++i)
+    emission[i] = static_cast<double>(logits[target[i]]) - lattice.row_log_sum[t];
 }
 
 // Restores what vector stores wrote beyond the last state.
@@ -84,7 +93,7 @@ REHEARSE_INLINE void advance_alpha(Lattice& lattice, int64_t t, double blank_emi
   const Row to = lattice.alpha_row(t);
   const double* skip = lattice.skip.data() + kLanes;
   const double* emission = lattice.emission.data() + kLanes;
-  for (int64_t i = 0; i <= lattice.num_labels; i += kLanes) {
+  for (int64_t i = lattice.first(t); i <= lattice.last(t); i += kLanes) {
     const Vec<double> blank = simd::load(from.blanks + i);
     const Vec<double> label = simd::load(from.labels + i);
     const Vec<double> previous = simd::load(from.labels + i - 1);
@@ -101,7 +110,7 @@ REHEARSE_INLINE void advance_beta(Lattice& lattice, int64_t t, double blank_emis
   const Row to = lattice.beta_row(t);
   const double* skip = lattice.skip.data() + kLanes;
   const double* emission = lattice.emission.data() + kLanes;
-  for (int64_t i = 0; i <= lattice.num_labels; i += kLanes) {
+  for (int64_t i = lattice.first(t); i <= lattice.last(t); i += kLanes) {
     const Vec<double> blank = simd::load(from.blanks + i) + blank_emission;
     const Vec<double> label = simd::load(from.labels + i) + simd::load(emission + i);
     const Vec<double> next_blank = simd::load(from.blanks + i + 1) + blank_emission;
@@ -147,14 +156,15 @@ REHEARSE_INLINE void subtract_posteriors(Lattice& lattice, int64_t t, std::span<
   const Row beta = lattice.beta_row(t);
   double* posterior = lattice.emission.data() + kLanes;
   double blank_sum = 0;
-  for (int64_t i = 0; i <= lattice.num_labels; i += kLanes) {
+  for (int64_t i = lattice.first(t); i <= lattice.last(t); i += kLanes) {
     const Vec<double> blanks = simd::load(alpha.blanks + i) + simd::load(beta.blanks + i) - log_likelihood;
     const Vec<double> labels = simd::load(alpha.labels + i) + simd::load(beta.labels + i) - log_likelihood;
     blank_sum += simd::sum_lanes<double>(simd::exp(blanks));
     simd::store(posterior + i, simd::exp(labels));
   }
   gradient[blank] -= static_cast<T>(weight * blank_sum);
-  for (int64_t i = 0; i < lattice.num_labels; ++i) gradient[target[i]] -= static_cast<T>(weight * posterior[i]);
+  const int64_t end = std::min(lattice.num_labels, lattice.last(t) + 1);
+  for (int64_t i = lattice.first(t); i < end; ++i) gradient[target[i]] -= static_cast<T>(weight * posterior[i]);
 }
 
 template <class T>
@@ -165,7 +175,7 @@ REHEARSE_INLINE double forward_pass(Lattice& lattice, const T* logits, int64_t c
     const T* row = logits + t * classes;
     const double log_sum = row_softmax(row, classes, weight, gradient ? gradient + t * classes : nullptr);
     lattice.row_log_sum[t] = log_sum;
-    gather_emissions(lattice, row, target, log_sum);
+    gather_emissions(lattice, t, row, target);
     const double blank_emission = static_cast<double>(row[blank]) - log_sum;
     if (t > 0) {
       advance_alpha(lattice, t, blank_emission);
@@ -189,7 +199,7 @@ REHEARSE_INLINE void backward_pass(Lattice& lattice, const T* logits, int64_t cl
   for (int64_t t = last; t >= 0; --t) {
     if (t < last) {
       const T* next = logits + (t + 1) * classes;
-      gather_emissions(lattice, next, target, lattice.row_log_sum[t + 1]);
+      gather_emissions(lattice, t + 1, next, target);
       lattice.emission[kLanes + n] = kNever;
       advance_beta(lattice, t, static_cast<double>(next[blank]) - lattice.row_log_sum[t + 1]);
     }

@@ -11,7 +11,7 @@ using simd::Lanes;
 using simd::Vec;
 
 // Output frames computed together: enough independent sums to hide the latency of a multiply-add.
-constexpr int kFrames = 6;
+constexpr int kFrames = 8;
 // Taps whose sums stay in registers together.
 constexpr int64_t kTaps = 8;
 
