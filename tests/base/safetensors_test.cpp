@@ -1,7 +1,6 @@
 #include "trainer/base/safetensors.h"
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <cstring>
