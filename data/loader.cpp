@@ -124,6 +124,7 @@ struct Loader::Workers {
       clips.push_back(add_utterance(batch, draw));
     }
     pad(batch, clips);
+    batch.is_cacheable = augmentations.empty();
     batch.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 

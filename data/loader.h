@@ -28,6 +28,7 @@ struct LoadedBatch {
   std::vector<std::vector<int32_t>> tokens;  // [B]
   std::vector<float> weights;                // [B] 1 or 0
   std::vector<std::string> failures;         // [B] empty or the reason
+  bool is_cacheable = false;                 // nothing augments: an id stands for the same samples every time
   double load_seconds = 0;                   // time spent decoding, all threads
 };
 

@@ -2,9 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <iostream>
+#include <limits>
 #include <optional>
 
 #include "trainer/comm/world.h"
@@ -26,6 +28,12 @@ AllReduceSum all_reduce_of(Communicator& communicator) {
     else
       communicator.all_reduce_sum(std::span(values.data_ptr<float>(), values.numel()), "all_reduce (batch norm)").get();
   };
+}
+
+// Activations come and go every micro-batch: kept in the heap instead of being unmapped and faulted in again.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
 }
 
 // One run of one folder, on one rank.
@@ -206,6 +214,7 @@ class Run {
 }  // namespace
 
 int train(const TrainRequest& request) {
+  keep_freed_memory();
   World world;
   install_stop_signals();
   CommOptions comm;

@@ -1,6 +1,7 @@
 // Connectionist temporal classification: front-end, acoustic model, CTC loss, greedy hypotheses.
 #include <chrono>
 
+#include "data/features/feature_cache.h"
 #include "data/features/features.h"
 #include "data/features/spec_augment.h"
 #include "models/acoustic_model.h"
@@ -36,6 +37,7 @@ class CtcTask : public Task {
   CtcTask(const Options&, const Context& context)
       : sample_rate_hz_(context.sample_rate_hz),
         features_(build_features(context.features, {context.sample_rate_hz})),
+        cache_(read_cache_bytes(context.features)),
         spec_augment_(read_spec_augment(context.features)),
         model_(context.blocks, model_context(context, *features_)) {}
 
@@ -48,7 +50,7 @@ class CtcTask : public Task {
     // The batch outlives this call, and the front-end does not write to its input.
     const at::Tensor samples =
         at::from_blob(const_cast<float*>(batch.samples.data()), {size, batch.max_samples}, at::kFloat);
-    FeatureBatch features = features_->compute(samples, batch.num_samples);
+    FeatureBatch features = cache_.compute(*features_, samples, batch.num_samples, batch.ids, batch.is_cacheable);
     if (context.is_training) spec_augment_.apply(features, context.seed, context.step, context.ids);
     const Sequence logits = model_.forward({features.x, features.lengths}, context);
     const double middle = now_s();
@@ -60,6 +62,7 @@ class CtcTask : public Task {
     CtcLoss loss = ctc_loss(logits.x, logits.lengths, batch.tokens, model_.blank(), weights);
     output.loss_sum = loss.sum;
     output.losses = std::move(loss.losses);
+    output.logits = {logits.x.detach(), logits.lengths};
     for (size_t b = 0; b < weights.size(); ++b)
       if (weights[b] > 0 && !loss.is_infeasible[b]) output.normalizer += static_cast<double>(batch.tokens[b].size());
     for (GreedyPath& path : ctc_greedy_decode(logits.x, logits.lengths, model_.blank())) {
@@ -94,6 +97,9 @@ class CtcTask : public Task {
   }
 
  private:
+  static int64_t read_cache_bytes(ConfigNode features) {
+    return features.integer("cache_mb", 1024, {0, 1 << 24}) << 20;
+  }
   static SpecAugment::Options read_spec_augment(ConfigNode features) {
     ConfigNode node = features.child("spec_augment");
     return SpecAugment::Options::from(node);
@@ -101,6 +107,7 @@ class CtcTask : public Task {
 
   int sample_rate_hz_;
   std::unique_ptr<Features> features_;
+  FeatureCache cache_;
   SpecAugment spec_augment_;
   AcousticModel model_;
 };

@@ -22,6 +22,7 @@ struct TaskOutput {
   std::vector<double> losses;                      // [B]
   std::vector<std::vector<int32_t>> hypotheses;    // [B] tokens, greedy
   std::vector<std::vector<int64_t>> token_frames;  // [B] output frame of each hypothesis token
+  Sequence logits;                                 // [B, T', V] of the model, without a graph
   int64_t blank_frames = 0;
   int64_t frames = 0;
   double model_seconds = 0;  // front-end and encoder
