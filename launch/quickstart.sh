@@ -47,7 +47,8 @@ test_options=()
 for manifest in "${tests[@]}"; do test_options+=(--manifest "$manifest"); done
 
 step "vocabulary" $rehearse tokenizer "${known_train[@]}" --kind char --out $corpus/characters.txt
-step "pack" $rehearse pack "${known_train[@]}" --out $corpus/packed
+step "pack" $rehearse pack "${known_train[@]}" --out $corpus/packed --encoding int16
+step "pack $new" $rehearse pack $corpus/$new/train.jsonl --out $corpus/packed_$new --encoding int16
 step "doctor" $rehearse doctor configs/quickstart.yaml
 step "train" launch/run.sh -n "$ranks" -- train configs/quickstart.yaml --resume auto
 step "evaluate before" $rehearse evaluate $base "${test_options[@]}" --json $base/evaluation.json
