@@ -38,9 +38,9 @@ class Admission {
     } catch (const DataError& error) {
       return concat("unreadable: ", error.what());
     }
-    if (item.reference.empty()) return "empty text";
+    if (item.reference.empty() && options_.drop_textless) return "empty text";
     item.tokens = tokenizer_.encode(item.reference, &num_unknown);
-    if (item.tokens.empty()) return "no known character";
+    if (item.tokens.empty() && options_.drop_textless) return "no known character";
     if (options_.drop_infeasible && frames_) {
       const int64_t needed = ctc_frames_needed(item.tokens), there = frames_(duration_s);
       if (needed > there) return concat("infeasible: ", needed, " frames needed, ", there, " there");

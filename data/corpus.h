@@ -38,6 +38,7 @@ class Corpus {
     double min_duration_s = 0.1;
     double max_duration_s = 20.0;
     bool drop_infeasible = true;          // CTC: tokens + adjacent repeats > frames(duration)
+    bool drop_textless = true;            // empty text or no known character; evaluation keeps these
     const AudioReaders* probe = nullptr;  // not null: decode every file and reject what cannot be read (doctor)
     double max_rejected_share = 0.2;      // more than this of one domain is a DataError
   };

@@ -1,0 +1,121 @@
+// What all verbs share, and the verbs that make and move data, through the binary.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/data/text_support.h"
+#include "tests/support/process.h"
+#include "tests/support/toy_run.h"
+#include "trainer/base/files.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class Verb : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Verb, HelpShowsWholeCommandLines) {
+  const ProcessResult result = run_rehearse({GetParam(), "--help"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, HasSubstr("Examples:\n"));
+  EXPECT_THAT(result.out, HasSubstr(std::string("rehearse ") + GetParam() + " "));
+}
+
+TEST_P(Verb, AnUnknownOptionIsOneLineAndExitCode2) {
+  const ProcessResult result = run_rehearse({GetParam(), "--no-such-option"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, StartsWith("rehearse: "));
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Verb,
+                         ::testing::Values("train", "check", "doctor", "evaluate", "transcribe", "checkpoint",
+                                           "tokenizer", "import", "pack", "report", "synth"),
+                         [](const auto& info) { return std::string(info.param); });
+
+// Reference and hypothesis of every line.
+std::vector<std::string> heard(const std::string& lines) {
+  std::vector<std::string> pairs;
+  std::istringstream stream(lines);
+  for (std::string line; std::getline(stream, line);) {
+    const nlohmann::json entry = nlohmann::json::parse(line);
+    pairs.push_back(entry["reference"].get<std::string>() + "|" + entry["hypothesis"].get<std::string>());
+  }
+  std::sort(pairs.begin(), pairs.end());
+  return pairs;
+}
+
+class Commands : public ::testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
+  TemporaryFolder folder_{"commands"};
+};
+
+TEST_F(Commands, TokenizerWritesAVocabularyAndWhatItFits) {
+  const ProcessResult result = run_rehearse(
+      {"tokenizer", (toy_folder() / "loud_train.jsonl").string(), "--kind", "char", "--out", path("c.txt")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("tokens                   5 (without blank)"));
+  EXPECT_THAT(read_text(path("c.txt")), HasSubstr("\na\nb\nc\nd\n"));
+}
+
+TEST_F(Commands, ImportWritesAManifestThatOthersRead) {
+  write_wav(path("a.wav"), toy_audio("abc"));
+  std::ofstream(path("nemo.json")) << R"({"audio_filepath": "a.wav", "text": "abc", "duration": 0.8})"
+                                   << "\n"
+                                   << R"({"audio_filepath": "b.wav", "text": "abc", "duration": 0.8})"
+                                   << "\n";
+  const ProcessResult result =
+      run_rehearse({"import", "nemo", path("nemo.json"), "--out", path("imported"), "--domain", "calls"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("imported 1 utterances"));
+  EXPECT_THAT(result.out, HasSubstr("1 rejected"));
+  EXPECT_THAT(read_text(path("imported/manifest.jsonl")), HasSubstr("calls"));
+}
+
+TEST_F(Commands, APackIsScoredLikeItsFiles) {
+  const std::string manifest = (toy_folder() / "v/loud_valid.jsonl").string(), run = (toy_folder() / "run").string();
+  const ProcessResult pack = run_rehearse({"pack", manifest, "--out", path("packed"), "--encoding", "int16"});
+  ASSERT_EQ(pack.exit_code, 0) << pack.err;
+  EXPECT_THAT(pack.out, HasSubstr("packed 6 utterances"));
+  const auto figures = [&](const std::string& set) {
+    const ProcessResult result = run_rehearse({"evaluate", run, "--manifest", set, "--hypotheses", path("said.jsonl")});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return read_text(path("said.jsonl"));
+  };
+  EXPECT_EQ(heard(figures(manifest)), heard(figures(path("packed/manifest.jsonl"))));
+}
+
+TEST_F(Commands, VerifyAcceptsAWholeCheckpointAndRefusesAChangedByte) {
+  fs::create_directories(path("run"));
+  fs::copy(toy_folder() / "run/checkpoints", path("run/checkpoints"),
+           fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  const ProcessResult whole = run_rehearse({"checkpoint", "verify", path("run")});
+  EXPECT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_THAT(whole.out, HasSubstr("whole; step 160"));
+  EXPECT_THAT(whole.out, HasSubstr("model.safetensors"));
+  std::fstream file(path("run/checkpoints/step-00000160/model.safetensors"), std::ios::in | std::ios::out);
+  file.seekp(2000);
+  file.put('!').put('?');
+  file.close();
+  const ProcessResult torn = run_rehearse({"checkpoint", "verify", path("run")});
+  EXPECT_EQ(torn.exit_code, 3);
+  EXPECT_THAT(torn.err, HasSubstr("model.safetensors: expected the SHA-256"));
+}
+
+TEST_F(Commands, InspectShowsStepFactsAndParameters) {
+  const ProcessResult result = run_rehearse({"checkpoint", "inspect", (toy_folder() / "run").string()});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* part :
+       {"step 160", "progress", "draws", "trajectory_hash", "front-end", "blocks.0", "blocks.1", "head"})
+    EXPECT_THAT(result.out, HasSubstr(part));
+}
+
+}  // namespace
+}  // namespace rehearse

@@ -1,0 +1,122 @@
+// rehearse doctor through the binary: what it finds, what it concludes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <regex>
+
+#include "tests/data/text_support.h"
+#include "tests/support/process.h"
+#include "tests/support/toy_run.h"
+#include "trainer/base/files.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Doctor : public ::testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
+  ProcessResult doctor(std::vector<std::string> more = {}) const {
+    more.insert(more.begin(),
+                {"doctor", (toy_folder() / "config.yaml").string(), "--set", "run.folder=" + path("run")});
+    return run_rehearse(more);
+  }
+  // The toy set with one line added for a file of these bytes.
+  ProcessResult with_file(const std::string& bytes, double duration_s, std::vector<std::string> more = {}) const {
+    write_toy_set(folder_.path(), "train.jsonl", "loud", toy_texts(12, 5));
+    if (!bytes.empty()) std::ofstream(path("odd.wav"), std::ios::binary) << bytes;
+    std::ofstream(path("train.jsonl"), std::ios::app)
+        << R"({"audio_filepath": "odd.wav", "text": "ab", "domain": "loud", "duration": )" << duration_s << "}\n";
+    more.insert(more.end(), {"--set", "data.train=[" + path("train.jsonl") + "]"});
+    return doctor(more);
+  }
+  TemporaryFolder folder_{"doctor"};
+};
+
+TEST_F(Doctor, FindsNothingWrongWithTheToyRun) {
+  const ProcessResult result = doctor();
+  EXPECT_EQ(result.exit_code, 0) << result.err << result.out;
+  for (const char* part : {"nothing wrong", "blocks.0", "subsample", "heaviest of the first window",
+                           "longest utterances", "peak memory", "MPI", "free at", "ok: training can begin"})
+    EXPECT_THAT(result.out, HasSubstr(part));
+  EXPECT_FALSE(fs::exists(path("run"))) << "it only looks";
+}
+
+TEST_F(Doctor, NamesWhatIsWrongWithAFile) {
+  const ProcessResult unreadable = with_file("no audio", 1);
+  EXPECT_EQ(unreadable.exit_code, 0);
+  EXPECT_THAT(unreadable.out, HasSubstr("  unreadable: 1\n"));
+  EXPECT_THAT(unreadable.out, HasSubstr("odd.wav"));
+  EXPECT_THAT(unreadable.out, HasSubstr("ok with 1 warning"));
+  write_wav(path("odd.wav"), std::vector<float>(16000, 0.0f));
+  EXPECT_THAT(with_file("", 1).out, HasSubstr("  silent: 1\n"));
+  write_wav(path("odd.wav"), toy_audio("ab"));
+  EXPECT_THAT(with_file("", 5).out, HasSubstr("  truncated: 1\n"));
+  EXPECT_THAT(with_file("", 30).out, HasSubstr("  too long: 1\n"));
+}
+
+TEST_F(Doctor, WritesEveryFindingIntoAFile) {
+  ASSERT_EQ(with_file("no audio", 1, {"--list", path("list.tsv")}).exit_code, 0);
+  EXPECT_THAT(read_text(path("list.tsv")), HasSubstr("train.jsonl\tloud\t" + path("odd.wav") + "\tunreadable: "));
+}
+
+TEST_F(Doctor, ADomainThatLosesTooMuchWillNotWork) {
+  const ProcessResult result = doctor({"--set", "data.max_duration_s=1"});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.out, HasSubstr("would lose"));
+  EXPECT_THAT(result.out, HasSubstr("will not work"));
+}
+
+TEST_F(Doctor, ABrokenManifestWillNotWork) {
+  std::ofstream(path("broken.jsonl")) << "{\"audio_filepath\": 7}\n";
+  const ProcessResult result = doctor({"--set", "data.train=[" + path("broken.jsonl") + "]"});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.out, HasSubstr("broken.jsonl:1"));
+}
+
+TEST_F(Doctor, CountsCharactersThatTheVocabularyLacks) {
+  write_toy_set(folder_.path(), "train.jsonl", "loud", toy_texts(12, 5));
+  std::string text = read_text(path("train.jsonl"));
+  const size_t at = text.find("\"text\": \"") + 9;
+  text.replace(at, 1, "q");
+  std::ofstream(path("train.jsonl")) << text;
+  EXPECT_THAT(doctor({"--set", "data.train=[" + path("train.jsonl") + "]"}).out,
+              HasSubstr("domain \"loud\": 1 characters in 1 utterances are not in the vocabulary: q"));
+}
+
+TEST_F(Doctor, AWrongKeyIsAConfigurationError) {
+  const ProcessResult result = doctor({"--set", "batch.secnods=7"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.out + result.err, HasSubstr("seconds"));
+}
+
+// The share of a domain whose characters do not fit stride 8, known from an independent count.
+TEST_F(Doctor, FindsThatCharactersOfRealSpeechDoNotFitStride8) {
+  const char* data = std::getenv("REHEARSE_TEST_DATA");
+  if (data == nullptr) GTEST_SKIP() << "REHEARSE_TEST_DATA is not set: no real speech was examined";
+  const std::string book = std::string(data) + "/book_en/train.jsonl",
+                    digits = std::string(data) + "/digits_en/train.jsonl";
+  ASSERT_EQ(run_rehearse(
+                {"tokenizer", book, digits, "--kind", "char", "--normalizer", "raw/1", "--out", path("characters.txt")})
+                .exit_code,
+            0);
+  const ProcessResult result =
+      doctor({"--set", "data.train=[" + book + ", " + digits + "]", "--set", "data.normalizer=raw/1", "--set",
+              "data.tokenizer=" + path("characters.txt"), "--set", "model.blocks.0.factor=8"});
+  EXPECT_EQ(result.exit_code, 3) << "most of book_en is lost";
+  const auto stride_8 = [&](const std::string& domain, const std::string& vocabulary) {
+    std::smatch found;
+    const std::regex row("\n" + domain + " +" + vocabulary + " +[0-9.]+ +[0-9.]+ % +[0-9.]+ % +([0-9.]+) %");
+    return std::regex_search(result.out, found, row) ? std::stod(found[1]) : -1;
+  };
+  EXPECT_DOUBLE_EQ(stride_8("book_en", "characters"), 89.4) << result.out;
+  EXPECT_DOUBLE_EQ(stride_8("digits_en", "characters"), 22.9);
+  EXPECT_DOUBLE_EQ(stride_8("book_en", "bpe 300"), 0);
+}
+
+}  // namespace
+}  // namespace rehearse

@@ -1,0 +1,157 @@
+// rehearse evaluate through the binary: the same figures in every world, and files that others read.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/data/text_support.h"
+#include "tests/support/process.h"
+#include "tests/support/toy_run.h"
+#include "trainer/base/files.h"
+
+namespace rehearse {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+class Evaluate : public ::testing::Test {
+ protected:
+  std::vector<std::string> line(const std::string& manifests, const std::string& json_name) const {
+    return {"evaluate", (toy_folder() / "run").string(), "--manifest", manifests, "--json", path(json_name)};
+  }
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
+  static std::string both() {
+    return (toy_folder() / "v/loud_valid.jsonl").string() + "," + (toy_folder() / "v/soft_valid.jsonl").string();
+  }
+  // A set whose texts hold two letters more than was said.
+  std::string mistaken() const {
+    write_toy_set(folder_.path(), "mistaken.jsonl", "mistaken", toy_texts(5, 8));
+    std::string text = read_text(path("mistaken.jsonl"));
+    const std::string mark = "\"text\": \"";
+    for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + 1))
+      text.insert(at + mark.size(), "dd");
+    std::ofstream(path("mistaken.jsonl")) << text;
+    return path("mistaken.jsonl");
+  }
+  json read(const std::string& name) const { return json::parse(read_text(path(name))); }
+
+  TemporaryFolder folder_{"evaluate"};
+};
+
+TEST_F(Evaluate, FiguresAreEqualOnOneAndTwoRanks) {
+  const std::string manifests = both() + "," + mistaken();
+  const ProcessResult one = run_rehearse(line(manifests, "1.json"));
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  const ProcessResult two = run_rehearse_ranks(2, line(manifests, "2.json"));
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_EQ(read_text(path("1.json")), read_text(path("2.json")));
+  EXPECT_EQ(one.out, two.out);
+  EXPECT_THAT(one.out, HasSubstr("basic/1"));
+  EXPECT_GT(read("1.json")["sets"][2]["cer"], 0.05) << "there are errors to agree on";
+}
+
+TEST_F(Evaluate, TheModelHasLearnedAndTheSumsAgree) {
+  ASSERT_EQ(run_rehearse(line((toy_folder() / "v/loud_valid.jsonl").string() + "," + mistaken(), "out.json")).exit_code,
+            0);
+  const json result = read("out.json");
+  ASSERT_EQ(result["sets"].size(), 2u);
+  double macro = 0;
+  for (const json& set : result["sets"]) {
+    EXPECT_EQ(set["utterances"], set["utterance_results"].size());
+    int64_t edits = 0, length = 0;
+    for (const json& one : set["utterance_results"]) {
+      edits += one["edits"].get<int64_t>();
+      length += one["length"].get<int64_t>();
+      EXPECT_THAT(one["audio_filepath"].get<std::string>(), HasSubstr(".wav"));
+      EXPECT_EQ(one["id"].get<std::string>().size(), 17u);
+    }
+    EXPECT_EQ(length, set["reference_length"]);
+    EXPECT_EQ(edits,
+              set["substitutions"].get<int64_t>() + set["deletions"].get<int64_t>() + set["insertions"].get<int64_t>());
+    EXPECT_DOUBLE_EQ(set["cer"].get<double>(), static_cast<double>(edits) / static_cast<double>(length));
+    EXPECT_LE(set["cer_low"], set["cer"]);
+    EXPECT_GE(set["cer_high"], set["cer"]);
+    macro += set["cer"].get<double>() / 2;
+  }
+  EXPECT_DOUBLE_EQ(result["macro_cer"].get<double>(), macro);
+  EXPECT_LT(result["sets"][0]["cer"], 0.2) << "the toy model reads tones";
+  EXPECT_EQ(result["sets"][0]["training"], "domain") << "its utterances are new, its domain is not";
+  EXPECT_EQ(result["sets"][0]["in_training"], true);
+  EXPECT_GT(result["sets"][1]["deletions"], 0) << "its texts say more than its audio";
+}
+
+TEST_F(Evaluate, SaysWhatTheModelWasTrainedOn) {
+  write_toy_set(folder_.path(), "other.jsonl", "elsewhere", toy_texts(2, 9));
+  const std::string manifests = (toy_folder() / "loud_train.jsonl").string() + "," + path("other.jsonl");
+  ASSERT_EQ(run_rehearse(line(manifests, "out.json")).exit_code, 0);
+  const json result = read("out.json");
+  EXPECT_EQ(result["sets"][0]["training"], "in");
+  EXPECT_EQ(result["sets"][1]["training"], "out");
+  EXPECT_EQ(result["sets"][1]["in_training"], false);
+}
+
+TEST_F(Evaluate, AudioThatCannotBeReadCountsAsAllDeleted) {
+  write_toy_set(folder_.path(), "set.jsonl", "loud", {"ab cd", "abc d"});
+  std::ofstream(path("set1.wav")) << "no audio";
+  const ProcessResult result = run_rehearse(line(path("set.jsonl"), "out.json"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("could not be read"));
+  EXPECT_THAT(result.out, HasSubstr("set1.wav"));
+  for (const json& one : read("out.json")["sets"][0]["utterance_results"])
+    if (one["audio_filepath"].get<std::string>().ends_with("set1.wav")) {
+      EXPECT_EQ(one["edits"], 5);
+      EXPECT_EQ(one["length"], 5);
+    }
+}
+
+TEST_F(Evaluate, TextsOutsideTheVocabularyAreScoredToo) {
+  write_toy_set(folder_.path(), "set.jsonl", "loud", {"ab cd"});
+  std::string text = read_text(path("set.jsonl"));
+  text.replace(text.find("ab cd"), 5, "xyz");
+  std::ofstream(path("set.jsonl")) << text;
+  ASSERT_EQ(run_rehearse(line(path("set.jsonl"), "out.json")).exit_code, 0);
+  const json set = read("out.json")["sets"][0];
+  EXPECT_EQ(set["utterances"], 1);
+  EXPECT_GE(set["cer"], 1.0);
+}
+
+TEST_F(Evaluate, WritesWhatWasHeard) {
+  std::vector<std::string> arguments = line(both(), "out.json");
+  arguments.insert(arguments.end(), {"--hypotheses", path("said.jsonl"), "--batch-seconds", "5"});
+  ASSERT_EQ(run_rehearse(arguments).exit_code, 0);
+  std::ifstream lines(path("said.jsonl"));
+  size_t count = 0;
+  for (std::string text; std::getline(lines, text); ++count) {
+    const json entry = json::parse(text);
+    if (entry["edits"] == 0) {
+      EXPECT_EQ(entry["reference"], entry["hypothesis"]);
+    }
+  }
+  EXPECT_EQ(count, 11u);
+}
+
+TEST_F(Evaluate, ReportsReadItsFile) {
+  ASSERT_EQ(run_rehearse(line(both(), "a.json")).exit_code, 0);
+  const ProcessResult report = run_rehearse({"report", (toy_folder() / "run").string(), "--before", path("a.json"),
+                                             "--after", path("a.json"), "--out", path("report.html")});
+  EXPECT_EQ(report.exit_code, 0) << report.err;
+}
+
+TEST_F(Evaluate, MissingThingsHaveTheirExitCodes) {
+  const ProcessResult no_manifest = run_rehearse(line("absent.jsonl", "out.json"));
+  EXPECT_EQ(no_manifest.exit_code, 2);
+  EXPECT_THAT(no_manifest.err, HasSubstr("absent.jsonl"));
+  const ProcessResult no_run = run_rehearse({"evaluate", path("nothing"), "--manifest", both()});
+  EXPECT_EQ(no_run.exit_code, 3);
+  EXPECT_THAT(no_run.err, HasSubstr("expected a checkpoint"));
+  std::vector<std::string> no_step = line(both(), "out.json");
+  no_step.insert(no_step.end(), {"--step", "7"});
+  const ProcessResult wrong_step = run_rehearse(no_step);
+  EXPECT_EQ(wrong_step.exit_code, 3);
+  EXPECT_THAT(wrong_step.err, HasSubstr("found step-00000160"));
+}
+
+}  // namespace
+}  // namespace rehearse

@@ -1,0 +1,43 @@
+#include <CLI/CLI.hpp>
+
+#include "trainer/commands/command.h"
+#include "trainer/engine/evaluate_run.h"
+
+namespace rehearse {
+namespace {
+
+class EvaluateCommand : public Command {
+ public:
+  std::string summary() const override { return "score a checkpoint on manifests: CER and WER with intervals"; }
+  std::string examples() const override {
+    return "  rehearse evaluate runs/quickstart --manifest phone/valid.jsonl,studio/valid.jsonl\n"
+           "  rehearse evaluate runs/quickstart --step 1200 --manifest valid.jsonl --json after.json\n"
+           "  launch/run.sh -n 4 -- evaluate runs/quickstart --manifest valid.jsonl --hypotheses said.jsonl\n";
+  }
+  void declare(CLI::App& app) override {
+    app.add_option("CHECKPOINT", request_.checkpoint,
+                   "checkpoint, or run folder (its best checkpoint, else its newest)")
+        ->required();
+    app.add_option("--manifest", request_.manifests, "manifests to score, separated by commas (repeatable)")
+        ->required()
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->check(CLI::ExistingFile);
+    app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--json", request_.json_path, "write all figures here, for `rehearse report --before/--after`");
+    app.add_option("--hypotheses", request_.hypotheses_path, "write every utterance here, as JSON Lines");
+    app.add_option("--batch-seconds", request_.batch_seconds, "padded seconds of audio computed at once")
+        ->check(CLI::Range(1.0, 1e5))
+        ->capture_default_str();
+  }
+  int run() override { return evaluate(request_); }
+
+ private:
+  EvaluateRequest request_;
+};
+
+REHEARSE_COMMAND("evaluate", EvaluateCommand);
+
+}  // namespace
+}  // namespace rehearse

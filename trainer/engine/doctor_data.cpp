@@ -1,0 +1,205 @@
+#include "trainer/engine/doctor_data.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "data/text/utf8.h"
+#include "trainer/base/error.h"
+#include "trainer/engine/table.h"
+
+namespace rehearse {
+namespace {
+
+constexpr int kRateHz = 16000;
+constexpr float kSilentPeak = 1e-3f;  // -60 dB of full scale
+constexpr double kDurationEdges_s[] = {1, 2, 4, 8, 16};
+constexpr size_t kShownCharacters = 20;
+
+// What decoding says about one file; empty: nothing wrong.
+std::string audio_problem(const AudioReaders& readers, const Utterance& utterance) {
+  try {
+    const std::vector<float> samples = read_audio(readers, utterance, kRateHz);
+    float peak = 0;
+    for (float sample : samples) peak = std::max(peak, std::abs(sample));
+    if (peak < kSilentPeak) return concat("silent: the highest sample is ", peak);
+    return "";
+  } catch (const DataError& failure) {
+    const std::string message = failure.what();
+    if (message.find("NaN") != std::string::npos) return "not finite: " + message;
+    if (message.find("correct its duration") != std::string::npos) return "truncated: " + message;
+    return "unreadable: " + message;
+  }
+}
+
+std::vector<std::string> probe_all(const std::vector<Utterance>& utterances, int threads) {
+  const AudioReaders readers;
+  std::vector<std::string> found(utterances.size());
+  std::atomic<size_t> next = 0;
+  std::vector<std::jthread> workers;
+  for (int i = 0; i < threads; ++i)
+    workers.emplace_back([&] {
+      for (size_t at = next++; at < utterances.size(); at = next++) found[at] = audio_problem(readers, utterances[at]);
+    });
+  workers.clear();  // joins
+  return found;
+}
+
+std::string kind_of(const std::string& reason) {
+  return reason.substr(0, reason.find(':'));
+}
+
+std::string fixed(double value, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+// Usable items of all manifests by domain name.
+std::map<std::string, std::vector<const Corpus::Item*>> items_by_domain(const std::vector<ManifestCheck>& checks) {
+  std::map<std::string, std::vector<const Corpus::Item*>> domains;
+  for (const ManifestCheck& check : checks)
+    for (const Corpus::Item& item : check.usable) domains[check.domains[item.domain]].push_back(&item);
+  return domains;
+}
+
+}  // namespace
+
+ManifestCheck check_manifest(const std::string& manifest, const Normalizer& normalizer, const Tokenizer& tokenizer,
+                             const Corpus::Options& options, const std::function<int64_t(double)>& frames,
+                             int threads) {
+  ManifestCheck check;
+  check.manifest = manifest;
+  try {
+    const std::vector<Utterance> utterances = read_manifest(manifest);
+    check.num_lines = utterances.size();
+    Corpus::Options all = options;
+    all.max_rejected_share = 1;
+    const Corpus corpus(utterances, normalizer, tokenizer, all, frames);
+    for (const Rejection& one : corpus.rejections())
+      check.problems.push_back({one.domain, one.audio_path, one.reason, false});
+    check.usable = corpus.items();
+    check.domains = corpus.domains();
+    const std::vector<std::string> found = probe_all(utterances, threads);
+    for (size_t i = 0; i < found.size(); ++i) {
+      if (found[i].empty()) continue;
+      check.problems.push_back({utterances[i].domain, utterances[i].audio_path, found[i], true});
+      check.num_silent += found[i].starts_with("silent") ? 1 : 0;
+    }
+  } catch (const DataError& failure) {
+    check.failure = failure.what();
+  }
+  return check;
+}
+
+std::vector<std::string> excessive_losses(const std::vector<ManifestCheck>& checks, double max_rejected_share) {
+  std::map<std::string, std::pair<size_t, size_t>> counts;  // rejected, usable
+  for (const ManifestCheck& check : checks) {
+    for (const DataProblem& problem : check.problems)
+      if (!problem.is_audio) ++counts[problem.domain].first;
+    for (const Corpus::Item& item : check.usable) ++counts[check.domains[item.domain]].second;
+  }
+  std::vector<std::string> lines;
+  for (const auto& [domain, count] : counts) {
+    const double share = static_cast<double>(count.first) / static_cast<double>(count.first + count.second);
+    if (share > max_rejected_share)
+      lines.push_back(concat("domain \"", domain, "\" would lose ", count.first, " of ", count.first + count.second,
+                             " utterances (", fixed(100 * share, 1), " %); data.max_rejected_share allows ",
+                             fixed(100 * max_rejected_share, 1), " %"));
+  }
+  return lines;
+}
+
+std::string problems_text(const ManifestCheck& check, size_t listed) {
+  if (!check.failure.empty()) return check.manifest + ": " + check.failure + "\n";
+  std::map<std::string, std::vector<const DataProblem*>> kinds;
+  for (const DataProblem& problem : check.problems) kinds[kind_of(problem.reason)].push_back(&problem);
+  std::string text =
+      concat(check.manifest, ": ", check.num_lines, " utterances, ",
+             kinds.empty() ? std::string("nothing wrong") : concat(check.problems.size(), " findings"), "\n");
+  for (const auto& [kind, problems] : kinds) {
+    text += concat("  ", kind, ": ", problems.size(), "\n");
+    for (size_t i = 0; i < std::min(listed, problems.size()); ++i)
+      text += concat("    ", problems[i]->audio_path, ": ", problems[i]->reason, "\n");
+    if (problems.size() > listed) text += concat("    and ", problems.size() - listed, " more\n");
+  }
+  return text;
+}
+
+std::string problems_list(const std::vector<ManifestCheck>& checks) {
+  std::string text;
+  for (const ManifestCheck& check : checks) {
+    if (!check.failure.empty()) text += concat(check.manifest, "\t\t\t", check.failure, "\n");
+    for (const DataProblem& problem : check.problems)
+      text += concat(check.manifest, "\t", problem.domain, "\t", problem.audio_path, "\t", problem.reason, "\n");
+  }
+  return text;
+}
+
+std::string durations_text(const std::vector<ManifestCheck>& checks) {
+  std::vector<TextTable::Column> columns = {
+      {"domain", TextTable::kLeft}, {"utterances"}, {"hours"}, {"median s"}, {"longest s"}};
+  double from = 0;
+  for (double edge : kDurationEdges_s) {
+    columns.push_back({concat(from, "-", edge, " s")});
+    from = edge;
+  }
+  columns.push_back({concat(from, "- s")});
+  TextTable table(columns);
+  for (const auto& [domain, items] : items_by_domain(checks)) {
+    std::vector<double> durations;
+    for (const Corpus::Item* item : items) durations.push_back(item->utterance.duration_s);
+    std::sort(durations.begin(), durations.end());
+    double sum = 0;
+    std::vector<size_t> bins(std::size(kDurationEdges_s) + 1);
+    for (double duration_s : durations) {
+      sum += duration_s;
+      const auto* edge = std::upper_bound(std::begin(kDurationEdges_s), std::end(kDurationEdges_s), duration_s);
+      ++bins[static_cast<size_t>(edge - std::begin(kDurationEdges_s))];
+    }
+    std::vector<std::string> row = {domain, std::to_string(items.size()), fixed(sum / 3600, 3),
+                                    fixed(durations[durations.size() / 2], 2), fixed(durations.back(), 2)};
+    for (size_t count : bins) row.push_back(std::to_string(count));
+    table.add_row(row);
+  }
+  return table.text();
+}
+
+std::vector<std::string> unknown_characters(const std::vector<ManifestCheck>& checks, const Tokenizer& tokenizer) {
+  std::map<char32_t, bool> is_unknown;
+  std::vector<std::string> lines;
+  for (const auto& [domain, items] : items_by_domain(checks)) {
+    int64_t sum = 0, utterances = 0;
+    std::set<char32_t> found;
+    for (const Corpus::Item* item : items) {
+      int num_unknown = 0;
+      tokenizer.encode(item->reference, &num_unknown);
+      if (num_unknown == 0) continue;
+      sum += num_unknown;
+      ++utterances;
+      for (char32_t c : code_points(item->reference)) {
+        auto [entry, is_new] = is_unknown.emplace(c, false);
+        if (is_new && c != U' ') {
+          int alone = 0;
+          tokenizer.encode(utf8_of({&c, 1}), &alone);
+          entry->second = alone > 0;
+        }
+        if (entry->second) found.insert(c);
+      }
+    }
+    if (sum == 0) continue;
+    std::string shown;
+    size_t count = 0;
+    for (char32_t c : found)
+      if (count++ < kShownCharacters) shown += " " + utf8_of({&c, 1});
+    lines.push_back(concat("domain \"", domain, "\": ", sum, " characters in ", utterances,
+                           " utterances are not in the vocabulary:", shown, count > kShownCharacters ? " …" : ""));
+  }
+  return lines;
+}
+
+}  // namespace rehearse

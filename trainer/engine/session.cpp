@@ -1,0 +1,37 @@
+#include "trainer/engine/session.h"
+
+#include <unistd.h>
+
+#include <iostream>
+
+#include "trainer/base/error.h"
+
+namespace rehearse {
+
+int run_in_world(CommOptions options, const std::function<int(World&, Communicator&)>& body) {
+  World world;
+  options.on_failure = [](const std::string& message) {
+    std::cerr << "error: " + message + "\n" << std::flush;
+    _exit(kExitComm);
+  };
+  const std::unique_ptr<Communicator> communicator = make_communicator(world, options);
+  try {
+    const int code = body(world, *communicator);
+    communicator->finish();
+    world.finish();
+    return code;
+  } catch (const std::exception& failure) {
+    communicator->announce_failure(failure.what());
+    const auto* known = dynamic_cast<const Error*>(&failure);
+    const int code = known ? known->exit_code() : kExitBug;
+    // Every rank finds the same mistake in a configuration: one of them says it.
+    if (world.rank() == 0 || (code != kExitConfig && code != kExitData))
+      std::cerr << concat("rehearse: ", world.size() > 1 ? concat("rank ", world.rank(), ": ") : "", failure.what(),
+                          "\n");
+    std::cout << std::flush;
+    std::cerr << std::flush;
+    _exit(code);  // peers may be stuck in a collective: no destructor may wait for them
+  }
+}
+
+}  // namespace rehearse
