@@ -15,6 +15,7 @@ namespace rehearse {
 namespace {
 
 constexpr size_t kPrefetchSteps = 3;
+constexpr uint64_t kTimedSteps = 20;
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -162,6 +163,18 @@ void Trainer::run_step() {
   progress_.draws += plan.num_draws;
   progress_.audio_s += last_total_.audio_s;
   progress_.elapsed_s = last_total_.elapsed_s;
+  if (progress_.step == kTimedSteps) estimate_draws();
+}
+
+// A run that only wall time limits gets its number of draws from its first steps, so that max_repeats can hold.
+void Trainer::estimate_draws() {
+  const BudgetOptions& budget = parts_.options.budget;
+  if (budget.minutes <= 0 || budget.steps > 0 || budget.draws > 0 || budget.passes > 0) return;
+  const double draws = static_cast<double>(progress_.draws) / progress_.elapsed_s * budget.minutes * 60;
+  parts_.sampler.set_planned_draws(static_cast<uint64_t>(draws));
+  parts_.run_log.note(progress_.step, concat("about ", static_cast<uint64_t>(draws), " draws fit into ", budget.minutes,
+                                             " minutes, judged by the first ", kTimedSteps, " steps"));
+  for (const std::string& line : parts_.sampler.notes()) parts_.run_log.note(progress_.step, line);
 }
 
 void Trainer::run_micro_batch(const LoadedBatch& batch, bool is_last) {

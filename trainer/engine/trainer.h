@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -68,9 +69,11 @@ class Trainer {
   void run_step();
   void run_micro_batch(const LoadedBatch& batch, bool is_last);
   void record_observations(const LoadedBatch& batch, const TaskOutput& output);
+  void estimate_draws();
   void apply_update(const StepTally& total);
   void gather_observations(uint64_t step, bool in_warmup);
   void log_step(bool is_last);
+  void log_sampler();
   StepSummary summarize() const;
   void validate();
   void save();
@@ -85,8 +88,9 @@ class Trainer {
   Progress progress_;
   double start_elapsed_s_ = 0;  // elapsed_s when this process began
   double start_clock_ = 0;
-  StepTally tally_;      // this rank, this step
-  StepTally since_log_;  // all ranks
+  std::set<std::string> warnings_;  // of the sampler, said already
+  StepTally tally_;                 // this rank, this step
+  StepTally since_log_;             // all ranks
   StepTally last_total_;
   Phases phases_;  // this rank since the last line
   double last_log_elapsed_s_ = 0;

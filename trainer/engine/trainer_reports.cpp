@@ -78,10 +78,18 @@ void Trainer::log_step(bool is_last) {
   const bool is_logged = is_last || progress_.step % static_cast<uint64_t>(parts_.options.log_every_steps) == 0;
   if (parts_.communicator.rank() == 0) parts_.run_log.step(summarize(), is_logged);
   if (!is_logged) return;
-  if (parts_.communicator.rank() == 0) parts_.run_log.domains({progress_.step, parts_.sampler.report().at("domains")});
+  if (parts_.communicator.rank() == 0) log_sampler();
   since_log_ = {};
   phases_ = {};
   last_log_elapsed_s_ = progress_.elapsed_s;
+}
+
+void Trainer::log_sampler() {
+  const nlohmann::json report = parts_.sampler.report();
+  parts_.run_log.domains({progress_.step, report.at("domains")});
+  for (const std::string line : report.at("warnings"))  // figures change, the warning stays the same
+    if (warnings_.insert(line.substr(0, line.find("; found"))).second)
+      parts_.run_log.note(progress_.step, "warning: " + line);
 }
 
 void Trainer::validate() {
