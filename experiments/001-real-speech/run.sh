@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# run.sh DATA OUT [SEEDS] [MINUTES]: trainer and peer in turn, one seed after the other; then the comparison.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+data=${1:?expected the folder of the speech data} out=${2:?expected a folder for runs} seeds=${3:-"1 2 3"} minutes=${4:-4}
+python=.deps/python/bin/python
+here=experiments/001-real-speech
+domains=(digits_en yesno_he wake_en book_en)
+mkdir -p "$out"
+join() { local IFS=,; echo "$*"; }
+train=() valid=()
+for domain in "${domains[@]}"; do train+=("$data/$domain/train.jsonl"); valid+=("$data/$domain/valid.jsonl"); done
+[[ -e $out/characters.txt ]] || build/bin/rehearse tokenizer "${train[@]}" --kind char --out "$out/characters.txt"
+shared=(--set "data.train=[$(join "${train[@]}")]" --set "data.valid=[$(join "${valid[@]}")]"
+        --set "data.tokenizer=$out/characters.txt" --set "budget.minutes=$minutes")
+ours=() peers=()
+for seed in $seeds; do
+  run=$out/ours-$seed
+  [[ -e $run/evaluation.json ]] || {
+    launch/run.sh -n 2 -- train $here/config.yaml "${shared[@]}" --set "seed=$seed" --set "run.folder=$run" >"$run.log" 2>&1
+    last=$(find "$run/checkpoints" -maxdepth 1 -name 'step-*' | sort | tail -1)
+    build/bin/rehearse evaluate "$last" --manifest "$(join "${valid[@]}")" --json "$run/evaluation.json" >"$run.table"
+  }
+  ours+=("$run/evaluation.json")
+  peer=$out/peer-$seed
+  [[ -e $peer/result.json ]] ||
+    (cd experiments/benchmarks/peers && "../../../$python" train.py "../../../$here/config.yaml" --out "$peer" \
+      --sampling balanced --accumulate 2 "${shared[@]}" --set "seed=$seed") >"$peer.log" 2>&1
+  peers+=("$peer/result.json")
+done
+$python experiments/benchmarks/peers/compare.py --ours "${ours[@]}" --peer "${peers[@]}" | tee "$out/comparison-$minutes.txt"
