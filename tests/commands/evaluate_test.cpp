@@ -107,13 +107,15 @@ TEST_F(Evaluate, AudioThatCannotBeReadCountsAsAllDeleted) {
 }
 
 TEST_F(Evaluate, TextsOutsideTheVocabularyAreScoredToo) {
-  write_toy_set(folder_.path(), "set.jsonl", "loud", {"ab cd"});
+  write_toy_set(folder_.path(), "set.jsonl", "loud", {"ab cd", "abc"});
   std::string text = read_text(path("set.jsonl"));
   text.replace(text.find("ab cd"), 5, "xyz");
+  text.replace(text.find("\"abc\""), 5, "\"?!\"");  // nothing is left of it
   std::ofstream(path("set.jsonl")) << text;
   ASSERT_EQ(run_rehearse(line(path("set.jsonl"), "out.json")).exit_code, 0);
   const json set = read("out.json")["sets"][0];
-  EXPECT_EQ(set["utterances"], 1);
+  EXPECT_EQ(set["utterances"], 2);
+  EXPECT_EQ(set["reference_length"], 3);
   EXPECT_GE(set["cer"], 1.0);
 }
 

@@ -16,6 +16,7 @@ SystemFacts system_facts(const fs::path& run_folder) {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   facts.cores = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+  facts.machine_cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   facts.memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
   std::error_code absent;
   for (const auto& entry : fs::directory_iterator("/proc/driver/nvidia/gpus", absent))
@@ -47,7 +48,8 @@ std::string system_text(const SystemFacts& facts, const World& world, int thread
                         const std::map<std::string, std::string>& versions) {
   std::string text = concat("MPI        ", world.library_version(), "; ", world.size(), " rank(s), ",
                             world.local_size(), " on this machine\n");
-  text += concat("cores      ", facts.cores, " that this rank may use; ", threads, " thread(s) per rank\n");
+  text += concat("cores      ", facts.cores, " of ", facts.machine_cores, " that this rank may use; ", threads,
+                 " thread(s) per rank\n");
   text += concat("GPUs       ", facts.num_gpus, facts.num_gpus == 0 ? " (no NVIDIA driver shows any)" : "", "\n");
   text += concat("memory     ", bytes_text(facts.memory_bytes), "\n");
   text += concat("disk       ", bytes_text(facts.free_disk_bytes), " free at ", facts.disk.string(), "\n");

@@ -11,7 +11,8 @@
 namespace rehearse {
 
 struct SystemFacts {
-  int cores = 0;  // that this process may use
+  int cores = 0;          // that this process may use
+  int machine_cores = 0;  // that are there
   uint64_t memory_bytes = 0;
   int num_gpus = 0;              // that the driver shows
   uint64_t free_disk_bytes = 0;  // where checkpoints go
