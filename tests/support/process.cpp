@@ -111,7 +111,9 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
 
 ProcessResult run_rehearse(std::vector<std::string> arguments, const ProcessOptions& options) {
   arguments.insert(arguments.begin(), REHEARSE_BINARY);
-  return run_process(arguments, options);
+  ProcessOptions one_thread = options;  // threads that wait for each other are slow where tests run side by side
+  one_thread.environment.emplace("OMP_NUM_THREADS", "1");
+  return run_process(arguments, one_thread);
 }
 
 ProcessResult run_rehearse_ranks(int ranks, std::vector<std::string> arguments, ProcessOptions options) {
