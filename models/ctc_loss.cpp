@@ -1,6 +1,7 @@
 #include "models/ctc_loss.h"
 
 #include "models/batch_pieces.h"
+#include "models/device_ops.h"
 #include "models/fused_ops.h"
 #include "trainer/base/error.h"
 
@@ -27,19 +28,14 @@ void expect_tokens(const std::vector<int32_t>& target, int64_t classes, int32_t 
                    classes, " classes and blank ", blank);
 }
 
-}  // namespace
-
-CtcLoss ctc_loss(const at::Tensor& logits, const std::vector<int64_t>& lengths,
-                 const std::vector<std::vector<int32_t>>& targets, int32_t blank, const std::vector<double>& weights) {
+// Losses into `result`; returns the gradient.
+at::Tensor cpu_gradient(const at::Tensor& values, const std::vector<int64_t>& lengths,
+                        const std::vector<std::vector<int32_t>>& targets, int32_t blank,
+                        const std::vector<double>& weights, CtcLoss& result) {
   const size_t batch = lengths.size();
-  expect_shape(logits, {static_cast<int64_t>(batch), -1, -1}, "ctc_loss: logits [B, T, V]");
-  REHEARSE_CHECK(targets.size() == batch && weights.size() == batch, "one target and one weight per utterance");
-  const int64_t frames = logits.size(1);
-  const int64_t classes = logits.size(2);
-  for (const std::vector<int32_t>& target : targets) expect_tokens(target, classes, blank);
-  const at::Tensor values = logits.detach().contiguous();
+  const int64_t frames = values.size(1);
+  const int64_t classes = values.size(2);
   const at::Tensor gradient = at::empty(values.sizes(), values.options());
-  CtcLoss result{at::Tensor(), std::vector<double>(batch, 0.0), std::vector<uint8_t>(batch, 0)};
   with_real_type(values, [&](auto zero) {
     using T = decltype(zero);
     const T* from = values.const_data_ptr<T>();
@@ -59,6 +55,24 @@ CtcLoss ctc_loss(const at::Tensor& logits, const std::vector<int64_t>& lengths,
       }
     });
   });
+  return gradient;
+}
+
+}  // namespace
+
+CtcLoss ctc_loss(const at::Tensor& logits, const std::vector<int64_t>& lengths,
+                 const std::vector<std::vector<int32_t>>& targets, int32_t blank, const std::vector<double>& weights) {
+  const size_t batch = lengths.size();
+  expect_shape(logits, {static_cast<int64_t>(batch), -1, -1}, "ctc_loss: logits [B, T, V]");
+  REHEARSE_CHECK(targets.size() == batch && weights.size() == batch, "one target and one weight per utterance");
+  for (const std::vector<int32_t>& target : targets) expect_tokens(target, logits.size(2), blank);
+  const at::Tensor values = logits.detach().contiguous();
+  at::Tensor gradient;
+  CtcLoss result{at::Tensor(), std::vector<double>(batch, 0.0), std::vector<uint8_t>(batch, 0)};
+  if (values.is_cpu())
+    gradient = cpu_gradient(values, lengths, targets, blank, weights, result);
+  else
+    gradient = device_ctc(values, lengths, targets, blank, weights, result);
   double sum = 0;
   for (size_t b = 0; b < batch; ++b) sum += weights[b] * result.losses[b];
   result.sum = CtcFunction::apply(logits, gradient, sum);
@@ -69,6 +83,7 @@ std::vector<GreedyPath> ctc_greedy_decode(const at::Tensor& logits, const std::v
                                           int32_t blank) {
   expect_shape(logits, {static_cast<int64_t>(lengths.size()), -1, -1}, "ctc_greedy_decode: logits [B, T, V]");
   const at::Tensor values = logits.detach().contiguous();
+  if (!values.is_cpu()) return device_greedy(values, lengths, blank);
   std::vector<GreedyPath> paths(lengths.size());
   with_real_type(values, [&](auto zero) {
     using T = decltype(zero);

@@ -1,4 +1,5 @@
 #include "models/batch_pieces.h"
+#include "models/device_ops.h"
 #include "models/fused_ops.h"
 #include "models/kernels/depthwise.h"
 
@@ -32,6 +33,9 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const c10::intrusive_ptr<DepthwiseCall>& call) {
     const DepthwiseShape& shape = call->shape;
+    context->save_for_backward({x, weight});
+    context->saved_data["call"] = c10::IValue::make_capsule(call);
+    if (!x.is_cpu()) return device_depthwise_forward(x, weight, call->lengths, shape);
     at::Tensor y = at::empty({x.size(0), shape.output_frames(x.size(1)), x.size(2)}, x.options());
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);
@@ -43,8 +47,6 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
       });
       clear_padding<T>(y, strided_lengths(call->lengths, shape.stride));
     });
-    context->save_for_backward({x, weight});
-    context->saved_data["call"] = c10::IValue::make_capsule(call);
     return y;
   }
 
@@ -62,6 +64,7 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
 
   static at::Tensor grad_input(const DepthwiseCall& call, const at::Tensor& x, const at::Tensor& weight,
                                const at::Tensor& dy) {
+    if (!x.is_cpu()) return device_depthwise_grad_input(x, weight, dy, call.lengths, call.shape);
     at::Tensor dx = at::empty(x.sizes(), x.options());
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);
@@ -79,6 +82,7 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
   // Utterances are added in order within a group of channels.
   static at::Tensor grad_weight(const DepthwiseCall& call, const at::Tensor& x, const at::Tensor& weight,
                                 const at::Tensor& dy) {
+    if (!x.is_cpu()) return device_depthwise_grad_weight(x, weight, dy, call.lengths, call.shape);
     at::Tensor dweight = at::zeros(weight.sizes(), weight.options());
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);

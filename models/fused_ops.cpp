@@ -1,6 +1,7 @@
 #include "models/fused_ops.h"
 
 #include "models/batch_pieces.h"
+#include "models/device_ops.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
@@ -63,9 +64,13 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& bias,
                             const at::Tensor& weight, const at::Tensor& shift,
                             const c10::intrusive_ptr<FusedCall>& call) {
-    at::Tensor y = at::empty(x.sizes(), x.options());
     const at::Tensor moments = at::empty({2, x.size(0), x.size(1)}, x.options());
     const at::Tensor before = bias.value_or(at::Tensor());
+    context->save_for_backward({x, before, weight, shift, moments});
+    context->saved_data["call"] = c10::IValue::make_capsule(call);
+    if (!x.is_cpu())
+      return device_layer_norm_forward({x, before, weight, shift, moments, kEpsilon}, call->lengths, call->epilogue);
+    at::Tensor y = at::empty(x.sizes(), x.options());
     const std::vector<Piece> pieces = pieces_of(call->lengths);
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);
@@ -77,8 +82,6 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
       });
       clear_padding<T>(y, call->lengths);
     });
-    context->save_for_backward({x, before, weight, shift, moments});
-    context->saved_data["call"] = c10::IValue::make_capsule(call);
     return y;
   }
 
@@ -97,6 +100,11 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
     const at::Tensor& x = saved[0];
     const int64_t channels = x.size(2);
     const at::Tensor dy = gradients[0].contiguous();
+    if (!x.is_cpu()) {
+      const DeviceNormGradients out = device_layer_norm_backward({x, saved[1], saved[2], saved[3], saved[4], kEpsilon},
+                                                                 dy, call.lengths, call.epilogue);
+      return {out.dx, saved[1].defined() ? out.sums[2] : at::Tensor(), out.sums[0], out.sums[1], at::Tensor()};
+    }
     at::Tensor dx = at::empty(x.sizes(), x.options());
     at::Tensor sums[3];
     for (at::Tensor& sum : sums) sum = at::zeros({channels}, x.options());
@@ -137,9 +145,12 @@ GatedRows<T> gated_rows(const FusedCall& call, const Piece& piece, const at::Ten
 struct GateFunction : torch::autograd::Function<GateFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& gate,
                             const std::optional<at::Tensor>& residual, const c10::intrusive_ptr<FusedCall>& call) {
-    at::Tensor y = at::empty(x.sizes(), x.options());
     const at::Tensor gates = gate.value_or(at::Tensor());
     const at::Tensor residuals = residual.value_or(at::Tensor());
+    context->save_for_backward({x, gates, residuals});
+    context->saved_data["call"] = c10::IValue::make_capsule(call);
+    if (!x.is_cpu()) return device_gate_forward({x, gates, residuals}, call->lengths, call->epilogue);
+    at::Tensor y = at::empty(x.sizes(), x.options());
     const std::vector<Piece> pieces = pieces_of(call->lengths);
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);
@@ -150,8 +161,6 @@ struct GateFunction : torch::autograd::Function<GateFunction> {
       });
       clear_padding<T>(y, call->lengths);
     });
-    context->save_for_backward({x, gates, residuals});
-    context->saved_data["call"] = c10::IValue::make_capsule(call);
     return y;
   }
 
@@ -162,6 +171,10 @@ struct GateFunction : torch::autograd::Function<GateFunction> {
     const at::Tensor& x = saved[0];
     const int64_t channels = x.size(2);
     const at::Tensor dy = gradients[0].contiguous();
+    if (!x.is_cpu()) {
+      const DeviceGateResults out = device_gate_backward({x, saved[1], saved[2]}, dy, call.lengths, call.epilogue);
+      return {out.dx, out.dgate, out.dresidual, at::Tensor()};
+    }
     at::Tensor dx = at::empty(x.sizes(), x.options());
     // Without a gate both gradients are the same numbers.
     const bool shares = saved[2].defined() && !saved[1].defined();
@@ -233,7 +246,7 @@ at::Tensor fused_gate(const at::Tensor& x, const std::optional<at::Tensor>& gate
 
 at::Tensor frame_mask(const at::Tensor& x, const std::vector<int64_t>& lengths) {
   const at::Tensor positions = at::arange(x.size(1), x.options().dtype(at::kLong)).view({1, -1, 1});
-  const at::Tensor limits = at::tensor(at::IntArrayRef(lengths), at::kLong).to(x.device()).view({-1, 1, 1});
+  const at::Tensor limits = to_device_of(x, at::tensor(at::IntArrayRef(lengths), at::kLong)).view({-1, 1, 1});
   return positions.lt(limits).to(x.scalar_type());
 }
 

@@ -1,6 +1,6 @@
-// Differentiable wrappers of models/kernels over whole batches, float or double, on the CPU. Threads share the work in
-// pieces of fixed size, so the result does not depend on their number. Frames at or beyond an utterance's length are
-// neither read nor given a gradient, and are zero in every result.
+// Differentiable wrappers of models/kernels over whole batches: float or double on the CPU, float on a device
+// (device_ops.h). CPU threads share the work in pieces of fixed size, so the result does not depend on their number.
+// Frames at or beyond an utterance's length are neither read nor given a gradient, and are zero in every result.
 #pragma once
 
 #include <optional>

@@ -12,8 +12,10 @@ namespace {
 // [B, T, 1], one where position < limit.
 at::Tensor mask_of(const at::Tensor& x, int64_t size, const std::vector<int64_t>& limits) {
   const at::Tensor positions = at::arange(size, x.options().dtype(at::kLong)).view({1, -1, 1});
-  const at::Tensor bounds = at::tensor(at::IntArrayRef(limits), at::kLong).to(x.device()).view({-1, 1, 1});
-  return positions.lt(bounds).to(x.scalar_type());
+  const at::Tensor host = at::tensor(at::IntArrayRef(limits), at::kLong);
+  // Through pinned memory a device does not have to be waited for.
+  const at::Tensor bounds = x.is_cpu() ? host : host.pin_memory().to(x.device(), /*non_blocking=*/true);
+  return positions.lt(bounds.view({-1, 1, 1})).to(x.scalar_type());
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "models/device_ops.h"
 #include "models/norm.h"
 #include "models/strided_conv.h"
 #include "trainer/base/error.h"
@@ -117,7 +118,8 @@ class SeparableBlock : public Block {
   at::Tensor excitation(const Sequence& sequence) const {
     std::vector<double> shares;
     for (int64_t length : sequence.lengths) shares.push_back(length > 0 ? 1.0 / static_cast<double>(length) : 0.0);
-    const at::Tensor share = at::tensor(at::ArrayRef<double>(shares), sequence.x.options()).unsqueeze(1);
+    const at::Tensor host = at::tensor(at::ArrayRef<double>(shares), sequence.x.scalar_type());
+    const at::Tensor share = to_device_of(sequence.x, host).unsqueeze(1);
     const at::Tensor mean = sequence.x.sum(1) * share;
     const at::Tensor hidden = at::relu(at::linear(mean, squeeze_, squeeze_bias_));
     return at::sigmoid(at::linear(hidden, excite_, excite_bias_));

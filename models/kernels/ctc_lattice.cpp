@@ -211,19 +211,12 @@ bool is_finite(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
 }
 
-// The fewest frames that can spell the target.
-int64_t frames_needed(std::span<const int32_t> target) {
-  auto needed = static_cast<int64_t>(target.size());
-  for (size_t i = 1; i < target.size(); ++i) needed += target[i] == target[i - 1];
-  return needed;
-}
-
 template <class T>
 REHEARSE_INLINE CtcOutcome loss_and_gradient(const T* logits, int64_t frames, int64_t classes,
                                              std::span<const int32_t> target, int32_t blank, double weight,
                                              T* gradient) {
   CtcOutcome outcome;
-  outcome.is_infeasible = frames_needed(target) > frames;
+  outcome.is_infeasible = ctc_frames_needed(target) > frames;
   if (outcome.is_infeasible || frames == 0) {
     if (gradient) std::fill(gradient, gradient + frames * classes, T(0));
     return outcome;
@@ -241,6 +234,15 @@ REHEARSE_INLINE CtcOutcome loss_and_gradient(const T* logits, int64_t frames, in
   return outcome;
 }
 
+// Frame t, behind a frame whose best class was `previous`.
+void extend(GreedyPath& path, int64_t t, int32_t best, int32_t previous, int32_t blank) {
+  if (best == blank) ++path.num_blank_frames;
+  if (best != blank && best != previous) {
+    path.tokens.push_back(best);
+    path.frames.push_back(t);
+  }
+}
+
 template <class T>
 GreedyPath greedy(const T* logits, int64_t frames, int64_t classes, int32_t blank) {
   GreedyPath path;
@@ -248,17 +250,26 @@ GreedyPath greedy(const T* logits, int64_t frames, int64_t classes, int32_t blan
   for (int64_t t = 0; t < frames; ++t) {
     const T* row = logits + t * classes;
     const auto best = static_cast<int32_t>(std::max_element(row, row + classes) - row);
-    if (best == blank) ++path.num_blank_frames;
-    if (best != blank && best != previous) {
-      path.tokens.push_back(best);
-      path.frames.push_back(t);
-    }
+    extend(path, t, best, previous, blank);
     previous = best;
   }
   return path;
 }
 
 }  // namespace
+
+int64_t ctc_frames_needed(std::span<const int32_t> target) {
+  auto needed = static_cast<int64_t>(target.size());
+  for (size_t i = 1; i < target.size(); ++i) needed += target[i] == target[i - 1];
+  return needed;
+}
+
+GreedyPath ctc_collapse(std::span<const int32_t> best, int32_t blank) {
+  GreedyPath path;
+  for (size_t t = 0; t < best.size(); ++t)
+    extend(path, static_cast<int64_t>(t), best[t], t > 0 ? best[t - 1] : blank, blank);
+  return path;
+}
 
 #define REHEARSE_CTC(T)                                                                                                \
   REHEARSE_SIMD_CLONES CtcOutcome ctc_loss_and_gradient(const T* logits, int64_t frames, int64_t classes,              \

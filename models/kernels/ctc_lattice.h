@@ -19,6 +19,9 @@ CtcOutcome ctc_loss_and_gradient(const float* logits, int64_t frames, int64_t cl
 CtcOutcome ctc_loss_and_gradient(const double* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
                                  int32_t blank, double weight, double* gradient);
 
+// The fewest frames that can spell the target: tokens + adjacent repeats.
+int64_t ctc_frames_needed(std::span<const int32_t> target);
+
 struct GreedyPath {
   std::vector<int32_t> tokens;  // repeats collapsed, blanks removed
   std::vector<int64_t> frames;  // where each token begins
@@ -26,5 +29,7 @@ struct GreedyPath {
 };
 GreedyPath ctc_greedy(const float* logits, int64_t frames, int64_t classes, int32_t blank);
 GreedyPath ctc_greedy(const double* logits, int64_t frames, int64_t classes, int32_t blank);
+// From the best class of each frame.
+GreedyPath ctc_collapse(std::span<const int32_t> best, int32_t blank);
 
 }  // namespace rehearse

@@ -94,22 +94,29 @@ void MpiCommunicator::check(int code, const std::string& what) const {
   throw CommError("rank ", rank_, " of ", size_, ": ", what, ": expected it to succeed; found ", text);
 }
 
+std::future<void> MpiCommunicator::enqueue(const std::string& what, std::function<void()> work) {
+  return submit<void>(what, std::move(work));
+}
+
+void MpiCommunicator::reduce_now(std::span<float> values, const std::string& what) const {
+  check(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
+        what);
+}
+
+void MpiCommunicator::reduce_now(std::span<double> values, const std::string& what) const {
+  check(
+      MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD),
+      what);
+}
+
 std::future<void> MpiCommunicator::all_reduce_sum(std::span<float> values, const std::string& what) {
   REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
-  return submit<void>(what, [=, this] {
-    check(
-        MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
-        what);
-  });
+  return submit<void>(what, [=, this] { reduce_now(values, what); });
 }
 
 std::future<void> MpiCommunicator::all_reduce_sum(std::span<double> values, const std::string& what) {
   REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
-  return submit<void>(what, [=, this] {
-    check(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_DOUBLE, MPI_SUM,
-                        MPI_COMM_WORLD),
-          what);
-  });
+  return submit<void>(what, [=, this] { reduce_now(values, what); });
 }
 
 std::future<std::vector<std::vector<std::byte>>> MpiCommunicator::all_gather(std::vector<std::byte> bytes,

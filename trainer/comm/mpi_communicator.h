@@ -32,6 +32,13 @@ class MpiCommunicator : public Communicator {
   void finish() override;
   double busy_seconds() const override { return busy_seconds_.load(); }
 
+ protected:
+  // For communicators with another transport beside MPI: `work` takes its turn on the communication thread.
+  std::future<void> enqueue(const std::string& what, std::function<void()> work);
+  // On the communication thread only.
+  void reduce_now(std::span<float> values, const std::string& what) const;
+  void reduce_now(std::span<double> values, const std::string& what) const;
+
  private:
   struct Operation {
     std::string what;

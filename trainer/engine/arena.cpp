@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 namespace rehearse {
 namespace {
 
@@ -68,6 +70,40 @@ int64_t Arena::num_parameters() const {
 
 void Arena::zero_gradients() {
   gradients_.zero_();
+}
+
+void Arena::write_tail(const Tail& tail) {
+  at::Tensor to = gradients_.narrow(0, static_cast<int64_t>(num_elements_), kTail);
+  if (gradients_.is_cpu()) {
+    std::copy(tail.begin(), tail.end(), to.data_ptr<float>());
+    return;
+  }
+  if (!staged_tail_.defined()) staged_tail_ = at::empty({kTail}, at::kFloat).pin_memory();
+  std::copy(tail.begin(), tail.end(), staged_tail_.data_ptr<float>());
+  to.copy_(staged_tail_, /*non_blocking=*/true);
+}
+
+Arena::GradientTotals Arena::gradient_totals() {
+  GradientTotals totals;
+  const float* gradients = gradients_.const_data_ptr<float>();
+  if (gradients_.is_cpu()) {
+    std::copy_n(gradients + num_elements_, kTail, totals.tail.begin());
+    totals.sum_of_squares = sum_of_squares({gradients, num_elements_});
+    return totals;
+  }
+  // Partial sums and tail travel together, then the sums are added in index order.
+  const DeviceKernels& kernels = *installed_device_kernels();
+  const auto count = static_cast<int64_t>(num_elements_);
+  const int64_t blocks = (count + DeviceKernels::kSumBlock - 1) / DeviceKernels::kSumBlock;
+  at::Tensor partials = at::empty({blocks + static_cast<int64_t>(kTail)}, gradients_.options().dtype(at::kDouble));
+  kernels.sum_of_squares(gradients, count, partials.data_ptr<double>(), kernels.current_stream());
+  partials.narrow(0, blocks, kTail).copy_(gradients_.narrow(0, count, kTail));
+  const at::Tensor on_host = partials.cpu();
+  const double* values = on_host.const_data_ptr<double>();
+  for (int64_t i = 0; i < blocks; ++i) totals.sum_of_squares += values[i];
+  std::transform(values + blocks, values + blocks + kTail, totals.tail.begin(),
+                 [](double value) { return static_cast<float>(value); });
+  return totals;
 }
 
 }  // namespace rehearse

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,22 @@ class Arena {
   int64_t num_parameters() const;  // without padding
 
   void zero_gradients();
+  using Tail = std::array<float, kTail>;
+  // Into the gradient buffer's tail; does not wait for a device.
+  void write_tail(const Tail& tail);
+  struct GradientTotals {
+    Tail tail;
+    double sum_of_squares = 0;  // of everything before the tail
+  };
+  // The one place of a step that waits for a device.
+  GradientTotals gradient_totals();
 
  private:
   std::vector<Segment> segments_;
   std::vector<Segment> buffer_segments_;
   std::vector<at::Tensor> tensors_;
   at::Tensor parameters_, gradients_, buffers_;
+  at::Tensor staged_tail_;  // page-locked, with a device only
   size_t num_elements_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "data/loader.h"
+#include "trainer/engine/device.h"
 
 namespace rehearse {
 namespace {
@@ -58,7 +59,8 @@ void score_batch(Recognizer& recognizer, const Corpus& corpus, const LoadedBatch
                  std::vector<UtteranceScore>& scores) {
   ForwardContext context;
   context.ids = batch.ids;
-  const TaskOutput output = recognizer.task().forward(batch, context);
+  TaskOutput output;
+  on_device(batch, "validation.batch_seconds", [&] { output = recognizer.task().forward(batch, context); });
   for (size_t i = 0; i < batch.utterances.size(); ++i) {
     const std::string& reference = corpus.items()[batch.utterances[i]].reference;
     UtteranceScore score;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "models/kernels/device_kernels.h"
 #include "trainer/base/config.h"
 #include "trainer/base/state.h"
 
@@ -27,15 +28,18 @@ struct Segment {
 class Optimizer {
  public:
   struct Context {
-    size_t num_elements = 0;  // of the flat buffers, padding included
+    size_t num_elements = 0;                // of the flat buffers, padding included
+    const DeviceKernels* device = nullptr;  // null: the buffers are host memory
   };
   virtual ~Optimizer() = default;
-  // In place. The gradient counts times gradient_scale (1 / normaliser, times the clip factor). update_index counts
-  // applied updates from 1, for bias correction.
+  // In place, in the memory where the buffers live. The gradient counts times gradient_scale (1 / normaliser, times the
+  // clip factor). update_index counts applied updates from 1, for bias correction.
   virtual void step(std::span<float> parameters, std::span<const float> gradients, const std::vector<Segment>& segments,
                     double lr, double gradient_scale, uint64_t update_index) = 0;
-  // Flat state buffers by name, for the checkpoint ("exp_avg", …).
+  // Flat state buffers by name, for the checkpoint ("exp_avg", …): host memory.
   virtual std::vector<std::pair<std::string, std::span<float>>> state() = 0;
+  // After values were written into state()'s spans.
+  virtual void state_written() = 0;
 };
 
 // Σ x² in double over blocks of 64 Ki elements at absolute offsets, partial sums added in index order: the same bits

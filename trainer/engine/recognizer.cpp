@@ -28,9 +28,22 @@ const LoadedCheckpoint::Tensor& find_tensor(const LoadedCheckpoint& checkpoint, 
   return found->second;
 }
 
+// `flat` is host memory.
 void copy_into(at::Tensor& flat, const Segment& segment, const LoadedCheckpoint::Tensor& tensor) {
   std::copy(tensor.values.begin(), tensor.values.end(), flat.data_ptr<float>() + segment.offset);
 }
+
+// Parameters and buffers where the CPU can write: the arena's own memory, or copies of a device's.
+struct HostWeights {
+  at::Tensor parameters, buffers;
+
+  explicit HostWeights(Arena& arena) : parameters(arena.parameters().cpu()), buffers(arena.buffers().cpu()) {}
+  void copy_back(Arena& arena) const {
+    if (arena.parameters().is_cpu()) return;
+    arena.parameters().copy_(parameters);
+    arena.buffers().copy_(buffers);
+  }
+};
 
 bool is_head(const Segment& segment) {
   return segment.name.starts_with("head.");
@@ -44,12 +57,13 @@ std::unique_ptr<Tokenizer> tokenizer_of(const LoadedCheckpoint& checkpoint) {
   throw DataError(checkpoint.path.string(), ": expected tokenizer.txt or tokenizer.model; found neither");
 }
 
-Recognizer::Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum)
+Recognizer::Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum,
+                       at::Device device)
     : normalizer_(config.root().child("data").text("normalizer", "basic/1")), tokenizer_(std::move(tokenizer)) {
   ConfigNode model = config.root().child("model");
   ConfigNode head = model.child("head");
-  Task::Context context{config.root().child("features"), model,        tokenizer_.get(), seed,
-                        std::move(all_reduce_sum),       kSampleRateHz};
+  Task::Context context{
+      config.root().child("features"), model, tokenizer_.get(), seed, std::move(all_reduce_sum), kSampleRateHz, device};
   const std::string type = head.text("type", "ctc");
   task_ = Registry<Task>::instance().create(type, head, context);
   arena_ = std::make_unique<Arena>(task_->store());
@@ -66,10 +80,12 @@ std::unique_ptr<Recognizer> Recognizer::from_checkpoint(const LoadedCheckpoint& 
 }
 
 void Recognizer::load_weights(const LoadedCheckpoint& checkpoint) {
+  HostWeights host(*arena_);
   for (const Segment& segment : arena_->segments())
-    copy_into(arena_->parameters(), segment, find_tensor(checkpoint, segment));
+    copy_into(host.parameters, segment, find_tensor(checkpoint, segment));
   for (const Segment& segment : arena_->buffer_segments())
-    copy_into(arena_->buffers(), segment, find_tensor(checkpoint, segment));
+    copy_into(host.buffers, segment, find_tensor(checkpoint, segment));
+  host.copy_back(*arena_);
 }
 
 std::string Recognizer::load_weights_for_new_vocabulary(const LoadedCheckpoint& checkpoint,
@@ -83,31 +99,35 @@ std::string Recognizer::load_weights_for_new_vocabulary(const LoadedCheckpoint& 
   const size_t shared = rows.size();
   rows.emplace_back(tokenizer_->size(), old_tokenizer.size());  // the blank is behind the last token
 
+  HostWeights host(*arena_);
   for (const Segment& segment : arena_->segments()) {
     if (!is_head(segment)) {
-      copy_into(arena_->parameters(), segment, find_tensor(checkpoint, segment));
+      copy_into(host.parameters, segment, find_tensor(checkpoint, segment));
       continue;
     }
     const auto& old = checkpoint.model.at(segment.name).values;
     const size_t width = segment.length / static_cast<size_t>(tokenizer_->size() + 1);
     for (const auto& [to, from] : rows)
       std::copy_n(old.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(from) * width), width,
-                  arena_->parameters().data_ptr<float>() + segment.offset + static_cast<size_t>(to) * width);
+                  host.parameters.data_ptr<float>() + segment.offset + static_cast<size_t>(to) * width);
   }
   for (const Segment& segment : arena_->buffer_segments())
-    copy_into(arena_->buffers(), segment, find_tensor(checkpoint, segment));
+    copy_into(host.buffers, segment, find_tensor(checkpoint, segment));
+  host.copy_back(*arena_);
   return concat("the vocabulary differs from the checkpoint's: ", shared, " of ", tokenizer_->size(),
                 " head rows were copied, the others start new");
 }
 
 std::vector<TensorSpan> Recognizer::weights() {
   std::vector<TensorSpan> spans;
+  host_parameters_ = arena_->parameters().cpu();
+  host_buffers_ = arena_->buffers().cpu();
   const auto add = [&](const std::vector<Segment>& segments, at::Tensor& flat) {
     for (const Segment& segment : segments)
       spans.push_back({segment.name, segment.shape, {flat.data_ptr<float>() + segment.offset, segment.length}});
   };
-  add(arena_->segments(), arena_->parameters());
-  add(arena_->buffer_segments(), arena_->buffers());
+  add(arena_->segments(), host_parameters_);
+  add(arena_->buffer_segments(), host_buffers_);
   return spans;
 }
 

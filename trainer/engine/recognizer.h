@@ -15,7 +15,8 @@ namespace rehearse {
 class Recognizer {
  public:
   // Reads `features`, `model` and `data.normalizer` of the configuration; weights are initialised from `seed`.
-  Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum = {});
+  Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum = {},
+             at::Device device = at::kCPU);
   // The model of a checkpoint, with its own configuration, tokenizer and weights.
   static std::unique_ptr<Recognizer> from_checkpoint(const LoadedCheckpoint& checkpoint);
 
@@ -24,7 +25,7 @@ class Recognizer {
   // For fine-tuning: head rows of pieces that both vocabularies share are copied, other head rows stay as initialised,
   // everything else must fit. Returns one sentence that says what was done.
   std::string load_weights_for_new_vocabulary(const LoadedCheckpoint& checkpoint, const Tokenizer& old_tokenizer);
-  // Views of parameters and buffers for a checkpoint.
+  // Parameters and buffers for a checkpoint, on the host, valid until the next call.
   std::vector<TensorSpan> weights();
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
@@ -38,7 +39,8 @@ class Recognizer {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<Task> task_;
   std::unique_ptr<Arena> arena_;
-  std::unique_ptr<Config> own_config_;  // of a checkpoint
+  std::unique_ptr<Config> own_config_;         // of a checkpoint
+  at::Tensor host_parameters_, host_buffers_;  // what weights() shows; the arena's own on the CPU
 };
 
 // The tokenizer among a checkpoint's files.

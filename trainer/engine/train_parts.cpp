@@ -53,15 +53,17 @@ uint64_t planned_draws(const RunOptions& options, const Corpus& corpus) {
   return static_cast<uint64_t>(draws);
 }
 
-RunParts::RunParts(Config& config, const std::string& config_path, AllReduceSum all_reduce_sum)
+RunParts::RunParts(Config& config, const std::string& config_path, AllReduceSum all_reduce_sum, at::Device device)
     : options(RunOptions::from(config, config_path)) {
   ConfigNode root = config.root();
   ConfigNode data = root.child("data");
   augmentations = build_augmentations(data, {Recognizer::kSampleRateHz});
-  recognizer =
-      std::make_unique<Recognizer>(config, load_tokenizer(options.tokenizer), options.seed, std::move(all_reduce_sum));
+  recognizer = std::make_unique<Recognizer>(config, load_tokenizer(options.tokenizer), options.seed,
+                                            std::move(all_reduce_sum), device);
   schedule = build<Schedule>(root.child("schedule"), "cosine", {});
-  optimizer = build<Optimizer>(root.child("optimizer"), "adamw", {recognizer->arena().num_elements()});
+  optimizer =
+      build<Optimizer>(root.child("optimizer"), "adamw",
+                       {recognizer->arena().num_elements(), device.is_cpu() ? nullptr : installed_device_kernels()});
 
   const auto frames = [this](double duration_s) { return recognizer->task().output_frames(duration_s); };
   corpus = std::make_unique<Corpus>(read_manifests(options.train_manifests), recognizer->normalizer(),
@@ -71,6 +73,7 @@ RunParts::RunParts(Config& config, const std::string& config_path, AllReduceSum 
   if (!options.valid_manifests.empty()) {
     Corpus::Options all = options.corpus;  // an evaluation set is scored whole
     all.drop_infeasible = false;
+    all.drop_textless = false;
     all.max_duration_s = 3600;
     validation = std::make_unique<Corpus>(read_manifests(options.valid_manifests), recognizer->normalizer(),
                                           recognizer->tokenizer(), all, nullptr);

@@ -18,7 +18,7 @@ namespace rehearse {
 
 // Reads every key of the configuration; the last thing it does is to refuse unknown ones. `config` outlives the parts.
 struct RunParts {
-  RunParts(Config& config, const std::string& config_path, AllReduceSum all_reduce_sum);
+  RunParts(Config& config, const std::string& config_path, AllReduceSum all_reduce_sum, at::Device device = at::kCPU);
 
   RunOptions options;
   AudioReaders readers;

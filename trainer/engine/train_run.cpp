@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "trainer/comm/world.h"
+#include "trainer/engine/device.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/train_parts.h"
 #include "trainer/engine/trainer.h"
@@ -39,12 +40,13 @@ void keep_freed_memory() {
 // One run of one folder, on one rank.
 class Run {
  public:
-  Run(const TrainRequest& request, World& world, Communicator& communicator)
+  Run(const TrainRequest& request, World& world, const Device& device, Communicator& communicator)
       : request_(request),
         world_(world),
+        device_(device),
         communicator_(communicator),
         config_(Config::load(request.config_path, request.overrides)),
-        parts_(config_, request.config_path, all_reduce_of(communicator)),
+        parts_(config_, request.config_path, all_reduce_of(communicator), device.torch()),
         folder_(parts_.options.folder) {}
 
   int execute() {
@@ -94,11 +96,6 @@ class Run {
 
  private:
   void expect_runnable() const {
-    if (parts_.options.device == "cuda")
-      config_.value().find("device")
-          ? throw ConfigError(config_.value().find("device")->origin,
-                              ": device: expected cpu in this build; found cuda; this binary was built without CUDA")
-          : throw ConfigError("device: expected cpu in this build; found cuda");
     if (parts_.options.batch.micro_batches % world_.size() != 0)
       throw ConfigError("batch.micro_batches: expected a multiple of the ", world_.size(), " ranks; found ",
                         parts_.options.batch.micro_batches, "; use --set batch.micro_batches=",
@@ -182,7 +179,8 @@ class Run {
   void describe(RunLog& run_log, uint64_t step, int threads) {
     log_->info(request_.version_text);
     log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads, " thread(s) each, ",
-               parts_.options.device, "; ", parts_.recognizer->arena().num_parameters(), " parameters");
+               parts_.options.device, device_.is_cpu() ? "" : " (" + device_.description() + ")", "; ",
+               parts_.recognizer->arena().num_parameters(), " parameters");
     log_->info(parts_.corpus->items().size(), " utterances, ", parts_.corpus->total_seconds() / 3600, " h in ",
                parts_.corpus->domains().size(), " domain(s); ", parts_.corpus->rejections().size(), " left out",
                parts_.corpus->rejections().empty() ? "" : " (listed in log/rank-0.log and by rehearse doctor)");
@@ -201,6 +199,7 @@ class Run {
 
   const TrainRequest& request_;
   World& world_;
+  const Device& device_;
   Communicator& communicator_;
   Config config_;
   RunParts parts_;
@@ -218,9 +217,11 @@ int train(const TrainRequest& request) {
   World world;
   install_stop_signals();
   CommOptions comm;
+  std::string device_name;
   {
     // The watchdog needs its limits before the parts exist.
     Config config = Config::load(request.config_path, request.overrides);
+    device_name = config.root().choice("device", "cpu", {"cpu", "cuda"});
     ConfigNode node = config.root().child("comm");
     comm.timeout_s = node.number("timeout_s", 300, {0.5, 1e6});
     comm.term_grace_s = node.number("term_grace_s", 5, {0.5, 1e6});
@@ -230,9 +231,10 @@ int train(const TrainRequest& request) {
     std::cerr << "error: " + message + "\n" << std::flush;
     _exit(kExitComm);
   };
-  const std::unique_ptr<Communicator> communicator = make_communicator(world, comm);
+  const Device device = Device::open(device_name, world);
+  const std::unique_ptr<Communicator> communicator = device.make_communicator(world, comm);
   try {
-    Run run(request, world, *communicator);
+    Run run(request, world, device, *communicator);
     const int code = run.execute();
     communicator->finish();
     world.finish();

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "trainer/engine/device.h"
 #include "trainer/engine/evaluator.h"
 #include "trainer/engine/stop_signal.h"
 
@@ -146,15 +147,16 @@ void Trainer::run_step() {
   if (parts_.communicator.rank() == 0) tally_.elapsed_s = start_elapsed_s_ + now_s() - start_clock_;
 
   const double reducing = now_s();
-  at::Tensor& gradients = parts_.recognizer.arena().gradients();
-  float* tail = gradients.data_ptr<float>() + parts_.recognizer.arena().num_elements();
-  tally_.write_to(tail);
+  Arena::Tail tail{};
+  tally_.write_to(tail.data());
+  parts_.recognizer.arena().write_tail(tail);
   reducer_.finish();
   phases_.communication += now_s() - reducing;
-  last_total_ = StepTally::read_from(tail);
 
   const double updating = now_s();
-  apply_update(last_total_);
+  const Arena::GradientTotals totals = parts_.recognizer.arena().gradient_totals();
+  last_total_ = StepTally::read_from(totals.tail.data());
+  apply_update(last_total_, totals.sum_of_squares);
   phases_.update += now_s() - updating;
   const double gathering = now_s();
   gather_observations(plan.step, in_warmup);
@@ -180,12 +182,16 @@ void Trainer::estimate_draws() {
 void Trainer::run_micro_batch(const LoadedBatch& batch, bool is_last) {
   ForwardContext context{true, parts_.options.seed, progress_.step, batch.ids};
   const double forward = now_s();
-  TaskOutput output = parts_.recognizer.task().forward(batch, context);
+  TaskOutput output;
+  on_device(batch, "batch.seconds, or raise batch.micro_batches",
+            [&] { output = parts_.recognizer.task().forward(batch, context); });
   phases_.forward += now_s() - forward - output.loss_seconds;
   phases_.ctc += output.loss_seconds;
   if (is_last) reducer_.arm();
   const double backward = now_s();
-  if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
+  on_device(batch, "batch.seconds, or raise batch.micro_batches", [&] {
+    if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
+  });
   phases_.backward += now_s() - backward;
   const double scoring = now_s();
   tally_.tokens += output.normalizer;
@@ -218,11 +224,11 @@ void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& ou
 }
 
 // All ranks hold the same reduced gradient, so all skip or none.
-void Trainer::apply_update(const StepTally& total) {
+void Trainer::apply_update(const StepTally& total, double gradient_squares) {
   Arena& arena = parts_.recognizer.arena();
   const std::span<const float> gradients(arena.gradients().data_ptr<float>(), arena.num_elements());
   if (total.tokens <= 0) return;
-  gradient_norm_ = std::sqrt(sum_of_squares(gradients)) / total.tokens;
+  gradient_norm_ = std::sqrt(gradient_squares) / total.tokens;
   if (!std::isfinite(gradient_norm_) || !std::isfinite(total.loss)) {
     ++progress_.skipped;
     parts_.run_log.note(progress_.step,

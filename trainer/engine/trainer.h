@@ -70,7 +70,7 @@ class Trainer {
   void run_micro_batch(const LoadedBatch& batch, bool is_last);
   void record_observations(const LoadedBatch& batch, const TaskOutput& output);
   void estimate_draws();
-  void apply_update(const StepTally& total);
+  void apply_update(const StepTally& total, double gradient_squares);
   void gather_observations(uint64_t step, bool in_warmup);
   void log_step(bool is_last);
   void log_sampler();

@@ -37,8 +37,9 @@ double target_of(const nlohmann::json& domains) {
   return ratio(target, share);
 }
 
-uint64_t checksum_of(const at::Tensor& flat) {
+uint64_t checksum_of(const at::Tensor& anywhere) {
   uint64_t hash = 0;
+  const at::Tensor flat = anywhere.cpu();
   const auto* bytes = static_cast<const uint32_t*>(flat.data_ptr());
   const size_t words = flat.nbytes() / sizeof(uint32_t);
   for (size_t i = 0; i < words; ++i) hash = hash * 0x9E3779B97F4A7C15ull + bytes[i] + 1;
@@ -161,6 +162,7 @@ void Trainer::load(const LoadedCheckpoint& checkpoint) {
                       " values of \"", name, "\"; found others; start a new run with --init to use the weights alone");
     std::copy(found->second.values.begin(), found->second.values.end(), values.begin());
   }
+  parts_.optimizer.state_written();
   source_.load(checkpoint.state);
   try {
     const auto& saved = checkpoint.state.values.at("progress");

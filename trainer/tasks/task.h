@@ -39,6 +39,7 @@ class Task {
     uint64_t seed = 1;                     // of the initial weights
     AllReduceSum all_reduce_sum;
     int sample_rate_hz = 16000;
+    at::Device device = at::kCPU;
   };
   virtual ~Task() = default;
   virtual ParameterStore& store() = 0;

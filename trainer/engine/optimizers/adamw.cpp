@@ -2,6 +2,7 @@
 
 #include "trainer/base/registry.h"
 #include "trainer/engine/optimizer.h"
+#include "trainer/engine/state_buffer.h"
 
 namespace rehearse {
 namespace {
@@ -35,16 +36,20 @@ class AdamW : public Optimizer {
   };
 
   AdamW(const Options& options, const Context& context)
-      : options_(options), average_(context.num_elements), square_(context.num_elements) {}
+      : options_(options),
+        device_(context.device),
+        average_(context.num_elements, context.device),
+        square_(context.num_elements, context.device) {}
 
   void step(std::span<float> parameters, std::span<const float> gradients, const std::vector<Segment>& segments,
             double lr, double gradient_scale, uint64_t update_index) override {
+    std::vector<DeviceAdamWSegment> on_device;
+    Coefficients c{};
     const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(update_index));
     const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(update_index));
     for (const Segment& segment : segments) {
       if (segment.is_frozen) continue;
       const double rate = lr * segment.lr_scale;
-      Coefficients c;
       c.beta1 = static_cast<float>(options_.beta1);
       c.beta2 = static_cast<float>(options_.beta2);
       c.eps = static_cast<float>(options_.eps);
@@ -52,19 +57,34 @@ class AdamW : public Optimizer {
       c.inverse_root_correction2 = static_cast<float>(1 / std::sqrt(correction2));
       c.decay_factor = static_cast<float>(segment.is_decayed ? 1 - rate * options_.weight_decay : 1);
       c.gradient_scale = static_cast<float>(gradient_scale);
+      if (device_) {
+        on_device.push_back(
+            {static_cast<int64_t>(segment.offset), static_cast<int64_t>(segment.length), c.step_size, c.decay_factor});
+        continue;
+      }
       update_segment(parameters.data() + segment.offset, gradients.data() + segment.offset,
                      average_.data() + segment.offset, square_.data() + segment.offset, segment.length, c);
     }
+    if (!on_device.empty())
+      device_->adamw(parameters.data(), gradients.data(), average_.data(), square_.data(), on_device.data(),
+                     static_cast<int64_t>(on_device.size()),
+                     {c.beta1, c.beta2, c.eps, c.inverse_root_correction2, c.gradient_scale},
+                     device_->current_stream());
   }
 
   std::vector<std::pair<std::string, std::span<float>>> state() override {
-    return {{"exp_avg", average_}, {"exp_avg_sq", square_}};
+    return {{"exp_avg", average_.on_host()}, {"exp_avg_sq", square_.on_host()}};
+  }
+  void state_written() override {
+    average_.take_from_host();
+    square_.take_from_host();
   }
 
  private:
   Options options_;
-  std::vector<float> average_;
-  std::vector<float> square_;
+  const DeviceKernels* device_;
+  StateBuffer average_;
+  StateBuffer square_;
 };
 
 REHEARSE_REGISTER(Optimizer, "adamw", AdamW);

@@ -1,5 +1,6 @@
 #include "trainer/base/registry.h"
 #include "trainer/engine/optimizer.h"
+#include "trainer/engine/state_buffer.h"
 
 namespace rehearse {
 namespace {
@@ -32,25 +33,39 @@ class Sgd : public Optimizer {
     }
   };
 
-  Sgd(const Options& options, const Context& context) : options_(options), velocity_(context.num_elements) {}
+  Sgd(const Options& options, const Context& context)
+      : options_(options), device_(context.device), velocity_(context.num_elements, context.device) {}
 
   void step(std::span<float> parameters, std::span<const float> gradients, const std::vector<Segment>& segments,
             double lr, double gradient_scale, uint64_t) override {
+    std::vector<DeviceSgdSegment> on_device;
     for (const Segment& segment : segments) {
       if (segment.is_frozen) continue;
       const Coefficients c{static_cast<float>(options_.momentum), static_cast<float>(lr * segment.lr_scale),
                            static_cast<float>(segment.is_decayed ? options_.weight_decay : 0),
                            static_cast<float>(gradient_scale), options_.is_nesterov};
+      if (device_) {
+        on_device.push_back(
+            {static_cast<int64_t>(segment.offset), static_cast<int64_t>(segment.length), c.lr, c.decay});
+        continue;
+      }
       update_segment(parameters.data() + segment.offset, gradients.data() + segment.offset,
                      velocity_.data() + segment.offset, segment.length, c);
     }
+    if (!on_device.empty())
+      device_->sgd(parameters.data(), gradients.data(), velocity_.data(), on_device.data(),
+                   static_cast<int64_t>(on_device.size()),
+                   {static_cast<float>(options_.momentum), static_cast<float>(gradient_scale), options_.is_nesterov},
+                   device_->current_stream());
   }
 
-  std::vector<std::pair<std::string, std::span<float>>> state() override { return {{"momentum", velocity_}}; }
+  std::vector<std::pair<std::string, std::span<float>>> state() override { return {{"momentum", velocity_.on_host()}}; }
+  void state_written() override { velocity_.take_from_host(); }
 
  private:
   Options options_;
-  std::vector<float> velocity_;
+  const DeviceKernels* device_;
+  StateBuffer velocity_;
 };
 
 REHEARSE_REGISTER(Optimizer, "sgd", Sgd);

@@ -1,0 +1,203 @@
+#include "trainer/comm/cuda/nccl_collectives.h"
+
+#include <cuda_runtime.h>
+#include <nccl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "trainer/base/error.h"
+
+namespace rehearse::cuda {
+namespace {
+
+constexpr int kFirstThatShares = NCCL_VERSION(2, 30, 3);
+
+void expect(cudaError_t code, const char* what) {
+  if (code != cudaSuccess)
+    throw CommError("cuda: ", what, ": expected it to succeed; found ", cudaGetErrorName(code), " (",
+                    cudaGetErrorString(code), ")");
+}
+
+struct Event {
+  cudaEvent_t handle = nullptr;
+  Event() { expect(cudaEventCreateWithFlags(&handle, cudaEventDisableTiming), "creating an event"); }
+  ~Event() { cudaEventDestroy(handle); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+};
+
+// Sums must have the same bits in every run of one version and topology: one algorithm, one protocol.
+void set_environment() {
+  setenv("NCCL_ALGO", "Ring", 0);
+  setenv("NCCL_PROTO", "Simple", 0);
+  setenv("NCCL_NVLS_ENABLE", "0", 0);
+}
+
+int version_code() {
+  int code = 0;
+  return ncclGetVersion(&code) == ncclSuccess ? code : 0;
+}
+
+class NcclCollectives : public DeviceCollectives {
+ public:
+  NcclCollectives(int device, void* (*current_stream)()) : device_(device), current_stream_(current_stream) {
+    set_environment();
+    expect(cudaSetDevice(device_), "choosing the device");
+    done_ = std::make_unique<Event>();
+    int lowest = 0, highest = 0;
+    expect(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for stream priorities");
+    expect(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, highest), "creating the side stream");
+  }
+  // The process ends, or close() came before; a destructor must not wait for peers.
+  ~NcclCollectives() override {
+    if (staging_) cudaFreeHost(staging_);
+    if (!comm_) cudaStreamDestroy(stream_);
+  }
+
+  std::string library() const override { return "NCCL " + nccl_version(); }
+  bool can_share_device() const override { return version_code() >= kFirstThatShares; }
+
+  std::string device_id() const override {
+    cudaDeviceProp properties;
+    expect(cudaGetDeviceProperties(&properties, device_), "asking for device properties");
+    char host[256] = {};
+    gethostname(host, sizeof host - 1);
+    return std::string(host) + " " + std::string(properties.uuid.bytes, sizeof properties.uuid.bytes);
+  }
+
+  bool is_device_memory(const void* address) const override {
+    cudaPointerAttributes attributes{};
+    expect(cudaPointerGetAttributes(&attributes, address), "asking where memory is");
+    return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+  }
+
+  Mark mark() override {
+    auto event = std::make_shared<Event>();
+    expect(cudaEventRecord(event->handle, static_cast<cudaStream_t>(current_stream_())), "recording an event");
+    return event;
+  }
+
+  size_t id_bytes() const override { return sizeof(ncclUniqueId); }
+  std::vector<std::byte> new_id() override {
+    ncclUniqueId id;
+    expect(ncclGetUniqueId(&id), "ncclGetUniqueId");
+    const auto view = std::as_bytes(std::span(&id, 1));
+    return {view.begin(), view.end()};
+  }
+
+  void prepare(bool is_shared) override {
+    // Ranks of one device take turns, and a waiting kernel spins: it should hold few multiprocessors.
+    if (is_shared) {
+      setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 0);
+      setenv("NCCL_MAX_CTAS", "4", 0);
+    }
+  }
+
+  void connect(int rank, int size, std::span<const std::byte> id) override {
+    expect(cudaSetDevice(device_), "choosing the device");
+    ncclUniqueId unique;
+    REHEARSE_CHECK(id.size() == sizeof unique, "rank 0 made the id with new_id()");
+    std::memcpy(&unique, id.data(), sizeof unique);
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    expect(ncclCommInitRankConfig(&comm_, size, unique, rank, &config), "ncclCommInitRankConfig");
+    phase_ = Phase::kConnecting;
+  }
+
+  void all_reduce_sum(void* values, size_t count, Element element, const Mark& after) override {
+    expect(cudaSetDevice(device_), "choosing the device");
+    expect(cudaStreamWaitEvent(stream_, static_cast<Event*>(after.get())->handle, 0), "waiting for the gradient");
+    const ncclDataType_t type = element == Element::kFloat ? ncclFloat32 : ncclFloat64;
+    expect(ncclAllReduce(values, values, count, type, ncclSum, comm_, stream_), "ncclAllReduce");
+    phase_ = Phase::kEnqueuing;
+  }
+
+  // A non-blocking communicator may still be enqueuing when its call returns: the event behind the collective is
+  // recorded once it no longer says "in progress".
+  bool poll() override {
+    if (phase_ == Phase::kIdle) return true;
+    ncclResult_t state = ncclSuccess;
+    expect(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
+    expect(state, "an NCCL collective");
+    if (phase_ != Phase::kRunning && state == ncclInProgress) return false;
+    if (phase_ == Phase::kEnqueuing) {
+      expect(cudaEventRecord(done_->handle, stream_), "recording an event");
+      phase_ = Phase::kRunning;
+    }
+    if (phase_ == Phase::kRunning) {
+      const cudaError_t code = cudaEventQuery(done_->handle);
+      if (code == cudaErrorNotReady) return false;
+      expect(code, "an NCCL collective");
+    }
+    phase_ = Phase::kIdle;
+    return true;
+  }
+
+  void abort() override {
+    if (comm_) ncclCommAbort(comm_);
+    comm_ = nullptr;
+  }
+
+  void close() override {
+    if (!comm_) return;
+    expect(ncclCommFinalize(comm_), "ncclCommFinalize");
+    ncclResult_t state = ncclInProgress;
+    while (state == ncclInProgress) expect(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
+    expect(state, "ncclCommFinalize");
+    expect(ncclCommDestroy(comm_), "ncclCommDestroy");
+    comm_ = nullptr;
+  }
+
+  std::span<std::byte> copy_out(const void* values, size_t bytes, const Mark& after) override {
+    expect(cudaSetDevice(device_), "choosing the device");
+    if (bytes > staging_bytes_) {
+      if (staging_) expect(cudaFreeHost(staging_), "freeing page-locked memory");
+      staging_ = nullptr;
+      expect(cudaMallocHost(&staging_, bytes), "page-locked memory");
+      staging_bytes_ = bytes;
+    }
+    expect(cudaStreamWaitEvent(stream_, static_cast<Event*>(after.get())->handle, 0), "waiting for the gradient");
+    expect(cudaMemcpyAsync(staging_, values, bytes, cudaMemcpyDeviceToHost, stream_), "copying to the host");
+    expect(cudaStreamSynchronize(stream_), "copying to the host");
+    return {static_cast<std::byte*>(staging_), bytes};
+  }
+
+  void copy_in(void* values, std::span<const std::byte> bytes) override {
+    expect(cudaMemcpyAsync(values, bytes.data(), bytes.size(), cudaMemcpyHostToDevice, stream_), "copying back");
+    expect(cudaStreamSynchronize(stream_), "copying back");
+  }
+
+ private:
+  enum class Phase { kIdle, kConnecting, kEnqueuing, kRunning };
+
+  static void expect(cudaError_t code, const char* what) { cuda::expect(code, what); }
+  void expect(ncclResult_t code, const char* what) const {
+    if (code == ncclSuccess || code == ncclInProgress) return;
+    throw CommError(what, ": expected it to succeed; found ", ncclGetErrorString(code), " (", ncclGetLastError(comm_),
+                    "); NCCL_DEBUG=INFO says more");
+  }
+
+  int device_;
+  void* (*current_stream_)();
+  cudaStream_t stream_ = nullptr;
+  ncclComm_t comm_ = nullptr;
+  std::unique_ptr<Event> done_;
+  Phase phase_ = Phase::kIdle;
+  void* staging_ = nullptr;
+  size_t staging_bytes_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceCollectives> make_nccl_collectives(int device, void* (*current_stream)()) {
+  return std::make_unique<NcclCollectives>(device, current_stream);
+}
+
+std::string nccl_version() {
+  const int code = version_code();
+  return concat(code / 10000, ".", code / 100 % 100, ".", code % 100);
+}
+
+}  // namespace rehearse::cuda

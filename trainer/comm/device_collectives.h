@@ -1,0 +1,46 @@
+// Collectives that a device library runs (NCCL, in the CUDA plug-in), as DeviceCommunicator uses them.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rehearse {
+
+// Nothing here waits for peers: connect() and all_reduce() start something, poll() says when it is done. mark() and
+// is_device_memory() may be called from any thread, everything else from the communication thread only. Failures are
+// CommErrors, after which only abort() may follow.
+class DeviceCollectives {
+ public:
+  enum class Element { kFloat, kDouble };
+  // A place in a stream of work on the device.
+  using Mark = std::shared_ptr<void>;
+
+  virtual ~DeviceCollectives() = default;
+  virtual std::string library() const = 0;  // "NCCL 2.28.9"
+  // True when the library lets several ranks share one device.
+  virtual bool can_share_device() const = 0;
+  virtual std::string device_id() const = 0;  // unique over hosts
+  virtual bool is_device_memory(const void* address) const = 0;
+  // Behind everything that the calling thread has enqueued so far.
+  virtual Mark mark() = 0;
+
+  virtual void prepare(bool is_shared) = 0;  // first of all; is_shared: several ranks have this device
+  virtual size_t id_bytes() const = 0;
+  virtual std::vector<std::byte> new_id() = 0;  // rank 0 makes it, all ranks connect with it
+  virtual void connect(int rank, int size, std::span<const std::byte> id) = 0;
+  // In place, once `after` is reached.
+  virtual void all_reduce_sum(void* values, size_t count, Element element, const Mark& after) = 0;
+  virtual bool poll() = 0;
+  virtual void abort() = 0;  // ends running collectives on this rank
+  virtual void close() = 0;  // the planned end
+
+  // For ranks that cannot use the library: a copy in page-locked memory once `after` is reached, valid until the next
+  // call; and back again. Both wait for the copy.
+  virtual std::span<std::byte> copy_out(const void* values, size_t bytes, const Mark& after) = 0;
+  virtual void copy_in(void* values, std::span<const std::byte> bytes) = 0;
+};
+
+}  // namespace rehearse

@@ -1,0 +1,82 @@
+#include "trainer/engine/device.h"
+
+#include <ATen/Context.h>
+#include <c10/util/Exception.h>
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "trainer/base/error.h"
+#include "trainer/comm/device_communicator.h"
+
+namespace rehearse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kPlugin = "librehearse_cuda.so";
+
+// Beside the binary, in ../lib.
+const DevicePlugin& load_plugin() {
+  const fs::path path = fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib" / kPlugin;
+  if (!fs::exists(path))
+    throw ConfigError("device: expected cpu; found cuda, and this build has no CUDA plug-in (", path.string(),
+                      "); run launch/setup.sh on a machine with nvcc 13");
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  if (!library) throw ConfigError(path.string(), ": expected to load it for device: cuda; found ", dlerror());
+  const auto entry = reinterpret_cast<DevicePluginEntry>(dlsym(library, kDevicePluginEntry));
+  const DevicePlugin* plugin = entry ? entry() : nullptr;
+  if (!plugin || plugin->version != DevicePlugin::kVersion || plugin->bytes != sizeof(DeviceKernels))
+    throw ConfigError(path.string(), ": expected the plug-in of this build; found another; run launch/setup.sh");
+  return *plugin;
+}
+
+void make_deterministic() {
+  at::globalContext().setDeterministicCuDNN(true);
+  at::globalContext().setBenchmarkCuDNN(false);
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+}
+
+}  // namespace
+
+Device Device::open(const std::string& name, const World& world) {
+  Device device;
+  if (name == "cpu") return device;
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // with any other size cuBLAS is not deterministic
+  device.plugin_ = &load_plugin();
+  device.facts_ = device.plugin_->open(world.local_rank());
+  device.torch_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(device.facts_.index));
+  install_device_kernels(device.plugin_->kernels);
+  make_deterministic();
+  return device;
+}
+
+std::string Device::description() const {
+  if (is_cpu()) return "";
+  return concat(facts_.name, ", compute capability ", facts_.capability, ", ", facts_.memory_bytes >> 30, " GiB; ",
+                facts_.libraries);
+}
+
+std::unique_ptr<Communicator> Device::make_communicator(const World& world, const CommOptions& options) const {
+  if (is_cpu() || world.size() == 1) return rehearse::make_communicator(world, options);
+  return std::make_unique<DeviceCommunicator>(world, options, plugin_->collectives(facts_.index));
+}
+
+void on_device(const LoadedBatch& batch, const char* key, const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const c10::OutOfMemoryError&) {
+    constexpr double kRate = 16000;
+    const auto size = static_cast<double>(batch.utterances.size());
+    double real = 0;
+    for (int64_t samples : batch.num_samples) real += static_cast<double>(samples) / kRate;
+    const double longest = static_cast<double>(batch.max_samples) / kRate;
+    throw CommError("device: expected memory for a micro-batch of ", size, " utterances, longest ", longest, " s, ",
+                    real, " s of audio (", size * longest, " s padded); found too little; lower ", key);
+  }
+}
+
+}  // namespace rehearse

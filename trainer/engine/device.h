@@ -1,0 +1,39 @@
+// Where a run computes: the CPU, or a GPU through the CUDA plug-in, which is loaded here and nowhere else.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "data/loader.h"
+#include "trainer/comm/world.h"
+#include "trainer/engine/device_plugin.h"
+
+namespace rehearse {
+
+class Device {
+ public:
+  // `name` is the configuration's `device`: "cpu", or "cuda". For cuda it loads the plug-in before anything asks
+  // libtorch for a device, chooses this rank's GPU and makes libtorch deterministic. ConfigError when this build has no
+  // plug-in.
+  static Device open(const std::string& name, const World& world);
+
+  at::Device torch() const { return torch_; }
+  bool is_cpu() const { return torch_.is_cpu(); }
+  // One line for the log; empty on the CPU.
+  std::string description() const;
+  std::unique_ptr<Communicator> make_communicator(const World& world, const CommOptions& options) const;
+
+ private:
+  at::Device torch_ = at::kCPU;
+  const DevicePlugin* plugin_ = nullptr;
+  DeviceFacts facts_;
+};
+
+// Does `work` on this batch. When the device's memory does not suffice: a CommError that says how big the batch was and
+// that `key` makes it smaller.
+void on_device(const LoadedBatch& batch, const char* key, const std::function<void()>& work);
+
+}  // namespace rehearse

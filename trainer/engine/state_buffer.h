@@ -1,0 +1,43 @@
+// The floats of one optimizer state, on the host or on a device.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "models/kernels/device_kernels.h"
+
+namespace rehearse {
+
+// Zero at first. On a device the host side is a copy that exists while a checkpoint is written or read.
+class StateBuffer {
+ public:
+  // `device` null: the host.
+  StateBuffer(size_t count, const DeviceKernels* device) : device_(device) {
+    if (!device_) host_.resize(count);
+    if (device_) memory_ = {device_->allocate(static_cast<int64_t>(count)), device_->release};
+    count_ = count;
+  }
+  // Where the buffer lives.
+  float* data() { return device_ ? memory_.get() : host_.data(); }
+  // Its values on the host; on a device a new copy.
+  std::span<float> on_host() {
+    if (device_) {
+      host_.resize(count_);
+      device_->download(host_.data(), memory_.get(), static_cast<int64_t>(count_));
+    }
+    return host_;
+  }
+  // What was written into on_host()'s span becomes the buffer's content.
+  void take_from_host() {
+    if (device_) device_->upload(memory_.get(), host_.data(), static_cast<int64_t>(count_));
+  }
+
+ private:
+  const DeviceKernels* device_;
+  std::vector<float> host_;
+  std::unique_ptr<float, void (*)(float*)> memory_{nullptr, nullptr};
+  size_t count_ = 0;
+};
+
+}  // namespace rehearse
