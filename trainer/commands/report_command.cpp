@@ -5,10 +5,26 @@
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 #include "trainer/commands/command.h"
+#include "trainer/engine/progress.h"
 #include "trainer/engine/report.h"
+#include "trainer/engine/table.h"
 
 namespace rehearse {
 namespace {
+
+// The domain table of the page, for the terminal: what a fine-tuning won and what it cost.
+std::string before_and_after(const Evaluation& before, const Evaluation& after) {
+  TextTable table({{"set", TextTable::kLeft}, {"CER before"}, {"after"}, {"WER before"}, {"after"}});
+  for (const EvaluatedSet& now : after.sets)
+    for (const EvaluatedSet& then : before.sets)
+      if (then.manifest == now.manifest && then.domain == now.domain)
+        table.add_row({now.domain, format_percent(then.cer.rate), format_percent(now.cer.rate),
+                       format_percent(then.wer.rate), format_percent(now.wer.rate)});
+  table.add_rule();
+  table.add_row({"macro average", format_percent(before.macro_cer), format_percent(after.macro_cer),
+                 format_percent(before.macro_wer), format_percent(after.macro_wer)});
+  return table.text();
+}
 
 class ReportCommand : public Command {
  public:
@@ -41,6 +57,7 @@ class ReportCommand : public Command {
                                              : "report.html";
     FileLayer files;
     replace_text(files, out, render_report(input));
+    if (input.before && input.after) std::cout << before_and_after(*input.before, *input.after) << "\n";
     std::cout << "wrote " << out.string() << "\n";
     return kExitOk;
   }

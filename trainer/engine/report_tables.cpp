@@ -167,7 +167,7 @@ std::string rate_table(const std::vector<SetPair>& pairs, RateOfSet rate,
   std::vector<std::vector<std::string>> rows;
   for (const SetPair& pair : pairs) {
     const EvaluatedSet& set = pair.any();
-    const std::string tag = set.is_in_training ? " <span class=\"tag\">in training</span>" : "";
+    const std::string tag = set.is_in_training ? " <span class=\"tag\">trained domain</span>" : "";
     rows.push_back(row_of(escape_html(set_name(set)) + tag, pair.before ? pair.before->*rate : absent,
                           pair.after ? pair.after->*rate : absent));
     rows.back().insert(rows.back().end(), {grouped(set.utterances), number_text(set.hours, 2)});
