@@ -1,6 +1,4 @@
 // Every device kernel against its CPU twin, and one whole update of a small model.
-#include <unistd.h>
-
 #include "models/acoustic_model.h"
 #include "models/ctc_loss.h"
 #include "models/fused_ops.h"

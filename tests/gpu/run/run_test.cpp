@@ -24,7 +24,7 @@ struct ShortRun {
     fs::remove_all(folder);
     std::vector<std::string> arguments = {"train", (toy_folder() / "config.yaml").string(), "--set",
                                           "run.folder=" + folder.string()};
-    for (const std::string& one : {"log.every_steps=1", "checkpoint.every_minutes=0"}) {
+    for (const char* one : {"log.every_steps=1", "checkpoint.every_minutes=0"}) {
       arguments.push_back("--set");
       arguments.push_back(one);
     }
