@@ -61,29 +61,22 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return raw;
 }
 
-// False when the time was up.
-bool wait_for(pid_t child, double timeout_s, int& status) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
-  while (waitpid(child, &status, WNOHANG) == 0) {
-    if (std::chrono::steady_clock::now() > end) {
-      kill(-child, SIGKILL);
-      waitpid(child, &status, 0);
-      return false;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
-
 }  // namespace
 
-ProcessResult run_process(const std::vector<std::string>& arguments, const ProcessOptions& options) {
-  const Capture out, err;
+struct RunningProcess::State {
+  Capture out, err;
+  pid_t child = 0;
+  bool is_over = false;
+  int status = 0;
+};
+
+RunningProcess::RunningProcess(const std::vector<std::string>& arguments, const ProcessOptions& options)
+    : state_(std::make_unique<State>()) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, out.descriptor(), 1);
-  posix_spawn_file_actions_adddup2(&actions, err.descriptor(), 2);
+  posix_spawn_file_actions_adddup2(&actions, state_->out.descriptor(), 1);
+  posix_spawn_file_actions_adddup2(&actions, state_->err.descriptor(), 2);
   if (!options.folder.empty()) posix_spawn_file_actions_addchdir_np(&actions, options.folder.c_str());
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
@@ -91,22 +84,78 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
   posix_spawnattr_setpgroup(&attributes, 0);
 
   std::vector<std::string> words = arguments, environment = environment_with(options.environment);
-  pid_t child = 0;
-  const int failure = posix_spawnp(&child, words[0].c_str(), &actions, &attributes, pointers(words).data(),
+  const int failure = posix_spawnp(&state_->child, words[0].c_str(), &actions, &attributes, pointers(words).data(),
                                    pointers(environment).data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (failure != 0) throw std::runtime_error("cannot start " + words[0]);
+}
 
-  int status = 0;
+RunningProcess::~RunningProcess() {
+  if (!state_->is_over) end_now();
+}
+
+pid_t RunningProcess::id() const {
+  return state_->child;
+}
+
+std::string RunningProcess::err() const {
+  return state_->err.text();
+}
+
+bool RunningProcess::is_over() {
+  if (!state_->is_over) state_->is_over = waitpid(state_->child, &state_->status, WNOHANG) != 0;
+  return state_->is_over;
+}
+
+void RunningProcess::end_now() {
+  for (pid_t one : descendants_of(state_->child)) kill(one, SIGKILL);
+  kill(-state_->child, SIGKILL);
+  waitpid(state_->child, &state_->status, 0);
+  state_->is_over = true;
+}
+
+ProcessResult RunningProcess::wait(double timeout_s) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
+  bool is_late = false;
+  while (!is_over()) {
+    is_late = std::chrono::steady_clock::now() > end;
+    if (is_late) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  if (is_late) end_now();
   ProcessResult result;
-  const bool is_in_time = wait_for(child, options.timeout_s, status);
-  result.out = out.text();
-  result.err = err.text();
-  if (!is_in_time) result.err += "killed by the test after " + std::to_string(options.timeout_s) + " s\n";
-  if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
-  if (WIFSIGNALED(status)) result.signal = WTERMSIG(status);
+  result.out = state_->out.text();
+  result.err = state_->err.text();
+  if (is_late) result.err += "killed by the test after " + std::to_string(timeout_s) + " s\n";
+  if (WIFEXITED(state_->status)) result.exit_code = WEXITSTATUS(state_->status);
+  if (WIFSIGNALED(state_->status)) result.signal = WTERMSIG(state_->status);
   return result;
+}
+
+std::vector<pid_t> descendants_of(pid_t ancestor) {
+  std::vector<pid_t> found = {ancestor};
+  for (size_t i = 0; i < found.size(); ++i) {
+    const std::string id = std::to_string(found[i]);
+    std::ifstream children("/proc/" + id + "/task/" + id + "/children");
+    for (pid_t child; children >> child;) found.push_back(child);
+  }
+  found.erase(found.begin());
+  return found;
+}
+
+std::optional<pid_t> process_of_rank(pid_t ancestor, int rank) {
+  const std::string sought = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
+  for (pid_t one : descendants_of(ancestor)) {
+    std::ifstream environment("/proc/" + std::to_string(one) + "/environ", std::ios::binary);
+    for (std::string entry; std::getline(environment, entry, '\0');)
+      if (entry == sought) return one;
+  }
+  return std::nullopt;
+}
+
+ProcessResult run_process(const std::vector<std::string>& arguments, const ProcessOptions& options) {
+  return RunningProcess(arguments, options).wait(options.timeout_s);
 }
 
 ProcessResult run_rehearse(std::vector<std::string> arguments, const ProcessOptions& options) {
@@ -116,13 +165,23 @@ ProcessResult run_rehearse(std::vector<std::string> arguments, const ProcessOpti
   return run_process(arguments, one_thread);
 }
 
-ProcessResult run_rehearse_ranks(int ranks, std::vector<std::string> arguments, ProcessOptions options) {
-  options.environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1";
-  options.environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
-  std::vector<std::string> line = {"mpirun", "--oversubscribe",     "--bind-to",    "none",
-                                   "-n",     std::to_string(ranks), REHEARSE_BINARY};
+std::vector<std::string> rehearse_ranks_line(int ranks, const std::vector<std::string>& arguments) {
+  std::vector<std::string> line = {"env",
+                                   "OMPI_ALLOW_RUN_AS_ROOT=1",
+                                   "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                                   "mpirun",
+                                   "--oversubscribe",
+                                   "--bind-to",
+                                   "none",
+                                   "-n",
+                                   std::to_string(ranks),
+                                   REHEARSE_BINARY};
   line.insert(line.end(), arguments.begin(), arguments.end());
-  return run_process(line, options);
+  return line;
+}
+
+ProcessResult run_rehearse_ranks(int ranks, std::vector<std::string> arguments, ProcessOptions options) {
+  return run_process(rehearse_ranks_line(ranks, arguments), options);
 }
 
 }  // namespace rehearse

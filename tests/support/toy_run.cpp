@@ -62,7 +62,6 @@ void make(const fs::path& folder) {
                                     "curriculum: {max_repeats: 0}\n"
                                     "optimizer: {lr: 0.02}\nbudget: {steps: 160}\n");
   expect_success(run_rehearse({"train", (folder / "config.yaml").string()}));
-  write(folder / kDone, "");
 }
 
 }  // namespace
@@ -134,19 +133,23 @@ std::vector<std::string> toy_texts(size_t count, uint64_t seed) {
   return texts;
 }
 
+fs::path made_once(const std::string& name, const std::function<void(const fs::path&)>& make_it) {
+  const fs::path binary = REHEARSE_BINARY;
+  const auto stamp = fs::last_write_time(binary).time_since_epoch().count();
+  const fs::path base = binary.parent_path() / name, folder = base / std::to_string(stamp);
+  fs::create_directories(base);
+  const Turn turn((base / "lock").string());
+  if (fs::exists(folder / kDone)) return folder;
+  for (const auto& old : fs::directory_iterator(base))
+    if (old.is_directory()) fs::remove_all(old);
+  fs::create_directories(folder);
+  make_it(folder);
+  write(folder / kDone, "");
+  return folder;
+}
+
 const fs::path& toy_folder() {
-  static const fs::path kFolder = [] {
-    const fs::path binary = REHEARSE_BINARY;
-    const auto stamp = fs::last_write_time(binary).time_since_epoch().count();
-    const fs::path base = binary.parent_path() / "toy_run", folder = base / std::to_string(stamp);
-    fs::create_directories(base);
-    const Turn turn((base / "lock").string());
-    if (fs::exists(folder / kDone)) return folder;
-    for (const auto& old : fs::directory_iterator(base))
-      if (old.is_directory()) fs::remove_all(old);
-    make(folder);
-    return folder;
-  }();
+  static const fs::path kFolder = made_once("toy_run", make);
   return kFolder;
 }
 

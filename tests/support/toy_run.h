@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,10 @@ void write_toy_set(const std::filesystem::path& folder, const std::string& manif
                    const std::vector<std::string>& texts);
 // Deterministic texts of the toy language.
 std::vector<std::string> toy_texts(size_t count, uint64_t seed);
+
+// A folder beside the binary that `make_it` fills once a build, whichever test process comes first; not to be changed.
+std::filesystem::path made_once(const std::string& name,
+                                const std::function<void(const std::filesystem::path&)>& make_it);
 
 // config.yaml, train.jsonl, valid.jsonl (domains loud and soft), characters.txt and the finished run in run/. Shared
 // and not to be changed by tests.

@@ -36,9 +36,9 @@ function(rehearse_use_torch_prelude name)
 endfunction()
 
 # One test executable from tests/FOLDER/*_test.cpp (and tests/support).
-#   rehearse_tests(NAME FOLDER … LINK … [LABELS …])
+#   rehearse_tests(NAME FOLDER … LINK … [LABELS …] [SERIAL])      SERIAL: nothing else runs beside these
 function(rehearse_tests name)
-  cmake_parse_arguments(ARG "" "" "FOLDER;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "" "FOLDER;LINK;LABELS" ${ARGN})
   set(sources)
   foreach(folder ${ARG_FOLDER})
     file(GLOB found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp)
@@ -52,5 +52,17 @@ function(rehearse_tests name)
   target_compile_definitions(${name} PRIVATE REHEARSE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                              REHEARSE_BINARY="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/rehearse")
   gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+                       PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300 RUN_SERIAL "${ARG_SERIAL}")
+endfunction()
+
+# Runs the test program NAME (built by rehearse_mpi_program) in MPI worlds of these sizes.
+#   add_mpi_test(NAME RANKS 1 2 4)
+function(add_mpi_test name)
+  cmake_parse_arguments(ARG "" "" "RANKS" ${ARGN})
+  foreach(ranks ${ARG_RANKS})
+    add_test(NAME ${name}.${ranks}_ranks
+             COMMAND mpirun --oversubscribe --bind-to none -n ${ranks} $<TARGET_FILE:${name}> --ranks=${ranks})
+    set_tests_properties(${name}.${ranks}_ranks PROPERTIES LABELS mpi TIMEOUT 120 PROCESSORS ${ranks} RUN_SERIAL ON
+                         ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+  endforeach()
 endfunction()

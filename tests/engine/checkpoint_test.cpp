@@ -1,0 +1,224 @@
+#include "trainer/engine/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/engine/checkpoint_fixture.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class Checkpoint : public ::testing::Test {
+ protected:
+  fs::path save(uint64_t step, size_t size = 3000) {
+    return save_checkpoint(SmallCheckpoint(step, size).contents, folder(), files_);
+  }
+  const fs::path& folder() const { return folder_.path(); }
+  std::vector<uint64_t> steps() const {
+    std::vector<uint64_t> found;
+    for (const fs::path& path : list_checkpoints(folder())) found.push_back(load_checkpoint(path, true).step);
+    return found;
+  }
+  // The message of the refusal; empty when it loads.
+  static std::string refusal(const fs::path& path) {
+    try {
+      load_checkpoint(path, true);
+      return "";
+    } catch (const DataError& failure) {
+      return failure.what();
+    }
+  }
+  void expect_previous_is_used(const fs::path& damaged_file, const std::string& how) {
+    std::vector<std::string> refused;
+    const auto loaded = load_newest(folder(), refused);
+    ASSERT_TRUE(loaded.has_value()) << how;
+    EXPECT_EQ(loaded->step, 10u) << how;
+    ASSERT_EQ(refused.size(), 1u) << how;
+    EXPECT_THAT(refused[0], HasSubstr(damaged_file.string())) << how;
+  }
+
+  TemporaryFolder folder_{"checkpoint"};
+  FileLayer files_;
+};
+
+TEST_F(Checkpoint, LoadsWhatWasSaved) {
+  const SmallCheckpoint saved(1200);
+  const fs::path path = save_checkpoint(saved.contents, folder(), files_);
+  EXPECT_EQ(path.filename(), "step-00001200");
+  const LoadedCheckpoint loaded = load_checkpoint(path, true);
+  EXPECT_EQ(loaded.step, 1200u);
+  ASSERT_EQ(loaded.model.size(), 2u);
+  EXPECT_EQ(loaded.model.at("blocks.0.weight").values, saved.weights);
+  EXPECT_THAT(loaded.model.at("blocks.0.weight").shape, ElementsAre(1000, 3));
+  EXPECT_EQ(loaded.optimizer.at("exp_avg").values, saved.moments);
+  EXPECT_EQ(loaded.state.values.at("facts"), saved.contents.state.values.at("facts"));
+  EXPECT_EQ(loaded.state.array<float>("sampler.cer"), (std::vector<float>{0.5f, 1.0f, 0.0f}));
+  EXPECT_EQ(loaded.state.array<uint32_t>("sampler.visits"), std::vector<uint32_t>(3000, 7));
+  for (const auto& [name, text] : saved.contents.files) EXPECT_EQ(loaded.files.at(name), text) << name;
+}
+
+TEST_F(Checkpoint, EqualContentsGiveEqualBytes) {
+  const SmallCheckpoint saved(3);
+  const fs::path one = save_checkpoint(saved.contents, folder() / "a", files_);
+  const fs::path two = save_checkpoint(saved.contents, folder() / "b", files_);
+  for (const std::string& name : names_in(one)) EXPECT_EQ(read_bytes(one / name), read_bytes(two / name)) << name;
+}
+
+TEST_F(Checkpoint, WeightsAloneLoadWithoutTheState) {
+  const fs::path path = save(5);
+  overwrite(path / "curriculum.h5", {});
+  overwrite(path / "optimizer.safetensors", {});
+  EXPECT_EQ(load_checkpoint(path, false).model.size(), 2u);
+  EXPECT_THAT(refusal(path), Not(::testing::IsEmpty()));
+}
+
+TEST_F(Checkpoint, EveryTruncationOfEveryFileIsRefusedByName) {
+  save(10);
+  const fs::path newest = save(20);
+  for (const std::string& name : names_in(newest)) {
+    const std::vector<std::byte> whole = read_bytes(newest / name);
+    ASSERT_FALSE(whole.empty());
+    std::vector<size_t> sizes = {0, whole.size() - 1};
+    for (size_t size = 4096; size < whole.size(); size += 4096) sizes.push_back(size);
+    for (size_t size : sizes) {
+      overwrite(newest / name, {whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size)});
+      expect_previous_is_used(newest / name, concat(name, " cut to ", size, " of ", whole.size(), " bytes"));
+    }
+    overwrite(newest / name, whole);
+  }
+  EXPECT_EQ(refusal(newest), "") << "whole again";
+}
+
+TEST_F(Checkpoint, EverySingleFlippedBitThatMattersIsRefused) {
+  const fs::path path = save(20, 30);
+  for (const std::string& name : names_in(path)) {
+    const std::vector<std::byte> whole = read_bytes(path / name);
+    const size_t stride = std::max<size_t>(1, whole.size() / 40);
+    for (size_t at = 0; at < whole.size(); at += stride) {
+      std::vector<std::byte> damaged = whole;
+      damaged[at] ^= std::byte{1} << (at / stride % 8);
+      overwrite(path / name, damaged);
+      const std::string message = refusal(path);
+      // Where the list itself is hit, the message may name the file whose entry no longer fits.
+      if (name == "MANIFEST.json")
+        EXPECT_THAT(message, HasSubstr(path.string())) << "byte " << at;
+      else
+        EXPECT_THAT(message, HasSubstr((path / name).string())) << "byte " << at;
+    }
+    overwrite(path / name, whole);
+  }
+}
+
+TEST_F(Checkpoint, AMissingFileIsRefusedByName) {
+  save(10);
+  const fs::path newest = save(20);
+  for (const std::string& name : names_in(newest)) {
+    const std::vector<std::byte> whole = read_bytes(newest / name);
+    fs::remove(newest / name);
+    // Without its list a folder is no checkpoint at all.
+    expect_previous_is_used(name == "MANIFEST.json" ? newest : newest / name, name);
+    overwrite(newest / name, whole);
+  }
+}
+
+TEST_F(Checkpoint, AnotherFormatVersionIsRefusedWithBothVersions) {
+  const fs::path path = save(1);
+  std::string manifest = read_text(path / "MANIFEST.json");
+  const size_t at = manifest.find("\"version\": 1");
+  ASSERT_NE(at, std::string::npos);
+  manifest.replace(at, 12, "\"version\": 9");
+  write_text(files_, path / "MANIFEST.json", manifest);
+  EXPECT_THAT(refusal(path), ::testing::AllOf(HasSubstr("version 1"), HasSubstr("version 9")));
+}
+
+TEST_F(Checkpoint, FailureOfAnyOperationLeavesTheOlderOnesAndNothingHalfDone) {
+  save(10);
+  FailingFiles counting(-1);
+  {
+    const TemporaryFolder other("checkpoint");
+    save_checkpoint(SmallCheckpoint(20).contents, other.path(), counting);
+  }
+  ASSERT_GT(counting.num_operations(), 8);
+  for (int fail_at = 0; fail_at < counting.num_operations(); ++fail_at)
+    for (bool is_torn : {false, true}) {
+      FailingFiles failing(fail_at, is_torn);
+      EXPECT_THROW(save_checkpoint(SmallCheckpoint(20).contents, folder(), failing), CommError) << fail_at;
+      for (const fs::path& path : list_checkpoints(folder())) EXPECT_EQ(refusal(path), "") << "operation " << fail_at;
+      EXPECT_THAT(steps(), Contains(10u)) << "operation " << fail_at;
+      for (const std::string& name : names_in(folder()))
+        EXPECT_THAT(name, ::testing::AnyOf(StartsWith("step-"), StartsWith(".")));
+      fs::remove_all(folder() / "step-00000020");
+    }
+  save(20);
+  EXPECT_THAT(steps(), ElementsAre(20, 10));
+  EXPECT_THAT(names_in(folder()), ElementsAre("step-00000010", "step-00000020")) << "leftovers of failures are gone";
+}
+
+TEST_F(Checkpoint, ARunThatComesByAgainReplacesTheStepWhole) {
+  save(10);
+  const fs::path path = save(20);
+  overwrite(path / "model.safetensors", {});
+  EXPECT_NE(refusal(path), "");
+  EXPECT_EQ(save(20), path);
+  EXPECT_EQ(refusal(path), "");
+  EXPECT_THAT(names_in(folder()), ElementsAre("step-00000010", "step-00000020"));
+}
+
+TEST_F(Checkpoint, FailureWhileReplacingAStepLeavesAnOlderOneLoadable) {
+  save(10);
+  save(20);
+  for (int fail_at = 0; fail_at < 16; ++fail_at) {
+    FailingFiles failing(fail_at);
+    try {
+      save_checkpoint(SmallCheckpoint(20).contents, folder(), failing);
+    } catch (const CommError&) {
+    }
+    std::vector<std::string> refused;
+    EXPECT_TRUE(load_newest(folder(), refused).has_value()) << "operation " << fail_at;
+    EXPECT_THAT(refused, ::testing::IsEmpty()) << "operation " << fail_at;
+  }
+}
+
+TEST_F(Checkpoint, RotationKeepsTheNewestTheBestAndEveryNth) {
+  for (uint64_t step : {10, 20, 25, 30, 40, 50}) save(step, 30);
+  mark_best(folder() / "step-00000020", files_);
+  rotate_checkpoints(folder(), 2, 25);
+  EXPECT_THAT(steps(), ElementsAre(50, 40, 25, 20));
+  mark_best(folder() / "step-00000050", files_);
+  rotate_checkpoints(folder(), 1, 0);
+  EXPECT_THAT(steps(), ElementsAre(50));
+}
+
+TEST_F(Checkpoint, ARunFolderMeansTheBestElseTheNewest) {
+  const fs::path run = folder() / "run";
+  save_checkpoint(SmallCheckpoint(1, 30).contents, run / "checkpoints", files_);
+  save_checkpoint(SmallCheckpoint(2, 30).contents, run / "checkpoints", files_);
+  EXPECT_EQ(load_checkpoint(run, false).step, 2u);
+  mark_best(run / "checkpoints/step-00000001", files_);
+  EXPECT_EQ(load_checkpoint(run, false).step, 1u);
+  EXPECT_EQ(load_checkpoint(run / "checkpoints", false).step, 1u);
+  EXPECT_THAT(refusal(folder() / "nothing"), HasSubstr("nothing"));
+}
+
+TEST_F(Checkpoint, ForeignAndUnfinishedFoldersAreNotListed) {
+  save(7, 30);
+  for (const char* name : {"step-", "step-12x", ".step-00000009.tmp", "other"}) fs::create_directories(folder() / name);
+  overwrite(folder() / "step-00000011", {});
+  EXPECT_THAT(list_checkpoints(folder()), ElementsAre(folder() / "step-00000007"));
+  EXPECT_THAT(list_checkpoints(folder() / "absent"), ::testing::IsEmpty());
+}
+
+TEST_F(Checkpoint, AnEmptyFolderWithAStepNameIsRefusedNotFatal) {
+  save(10);
+  fs::create_directories(folder() / "step-00000020");
+  expect_previous_is_used(folder() / "step-00000020", "empty folder");
+}
+
+}  // namespace
+}  // namespace rehearse

@@ -1,0 +1,131 @@
+#include "trainer/engine/run_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "tests/data/text_support.h"
+#include "trainer/base/files.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class RunOptionsTest : public ::testing::Test {
+ protected:
+  RunOptionsTest() {
+    write_text(files_, path("train.jsonl"), "");
+    write_text(files_, path("characters.txt"), "a\n");
+  }
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
+  std::string needed() const {
+    return "data: {train: [" + path("train.jsonl") + "], tokenizer: " + path("characters.txt") + "}\n";
+  }
+  std::string write(const std::string& text) {
+    write_text(files_, path("run.yaml"), text);
+    return path("run.yaml");
+  }
+  RunOptions read(const std::string& text, const std::vector<std::string>& overrides = {}) {
+    Config config = Config::load(write(text), overrides);
+    return RunOptions::from(config, path("run.yaml"));
+  }
+  std::string refusal(const std::string& text, const std::vector<std::string>& overrides = {}) {
+    try {
+      read(text, overrides);
+      return "";
+    } catch (const ConfigError& failure) {
+      EXPECT_EQ(failure.exit_code(), 2);
+      return failure.what();
+    }
+  }
+  std::string hash(const std::vector<std::string>& overrides = {}) {
+    Config config = Config::load(write(needed() + "budget: {steps: 10}\n"), overrides);
+    RunOptions::from(config, path("run.yaml"));
+    return trajectory_hash(config);
+  }
+
+  TemporaryFolder folder_{"options"};
+  FileLayer files_;
+};
+
+void flatten(const ConfigValue& value, const std::string& path, std::map<std::string, std::string>& leaves) {
+  if (value.kind == ConfigValue::Kind::kMap)
+    for (const auto& [key, child] : value.map) flatten(*child, path.empty() ? key : path + "." + key, leaves);
+  else if (value.kind == ConfigValue::Kind::kList)
+    for (size_t i = 0; i < value.list.size(); ++i) flatten(*value.list[i], concat(path, ".", i), leaves);
+  else
+    leaves[path] = value.scalar;
+}
+
+// 0.1 and 0.10 are one value.
+bool is_same_value(const std::string& a, const std::string& b) {
+  if (a == b) return true;
+  char *end_a = nullptr, *end_b = nullptr;
+  const double x = std::strtod(a.c_str(), &end_a), y = std::strtod(b.c_str(), &end_b);
+  return !a.empty() && !b.empty() && *end_a == 0 && *end_b == 0 && x == y;
+}
+
+TEST_F(RunOptionsTest, DefaultsInCodeAreThoseOfBaseYaml) {
+  Config bare = Config::load(write(needed() + "budget: {steps: 10}\n"));
+  RunOptions::from(bare, path("run.yaml"));
+  Config full = Config::load(std::string(REHEARSE_SOURCE_DIR) + "/configs/base.yaml");
+  std::map<std::string, std::string> defaults, documented;
+  flatten(bare.value(), "", defaults);
+  flatten(full.value(), "", documented);
+  int compared = 0;
+  for (const auto& [key, value] : defaults) {
+    if (key.starts_with("data.train") || key == "data.tokenizer" || key == "budget.steps") continue;
+    ASSERT_TRUE(documented.contains(key)) << key << " has no line in configs/base.yaml";
+    EXPECT_TRUE(is_same_value(value, documented.at(key)))
+        << key << ": code " << value << ", base.yaml " << documented.at(key);
+    ++compared;
+  }
+  EXPECT_GT(compared, 30);
+}
+
+TEST_F(RunOptionsTest, TheFileNamesTheRunFolder) {
+  EXPECT_EQ(read(needed() + "budget: {steps: 1}").folder, "runs/run");
+  EXPECT_EQ(read(needed() + "budget: {steps: 1}\nrun: {folder: elsewhere}").folder, "elsewhere");
+}
+
+TEST_F(RunOptionsTest, AWrongTypeNamesFileLineAndKey) {
+  EXPECT_THAT(refusal(needed() + "budget: {steps: many}"),
+              AllOf(HasSubstr("run.yaml:2"), HasSubstr("budget.steps"), HasSubstr("many")));
+}
+
+TEST_F(RunOptionsTest, AValueOutOfRangeNamesTheRange) {
+  EXPECT_THAT(refusal(needed() + "budget: {steps: 1}\ncomm: {timeout_s: 0}"),
+              AllOf(HasSubstr("run.yaml:3"), HasSubstr("comm.timeout_s"), HasSubstr("0.5")));
+}
+
+TEST_F(RunOptionsTest, AMissingFileIsNamed) {
+  EXPECT_THAT(refusal("data: {train: [/nowhere/train.jsonl], tokenizer: " + path("characters.txt") + "}"),
+              AllOf(HasSubstr("data.train"), HasSubstr("/nowhere/train.jsonl")));
+  EXPECT_THAT(refusal(needed() + "budget: {steps: 1}", {"data.tokenizer=/nowhere/t.txt"}),
+              AllOf(HasSubstr("data.tokenizer"), HasSubstr("/nowhere/t.txt")));
+}
+
+TEST_F(RunOptionsTest, WithoutDataOrBudgetThereIsNoRun) {
+  EXPECT_THAT(refusal("budget: {steps: 1}"), HasSubstr("data.train"));
+  EXPECT_THAT(refusal(needed()), HasSubstr("budget"));
+}
+
+TEST_F(RunOptionsTest, TheTrajectoryHashSeesWhatChangesTheTrajectory) {
+  const std::string plain = hash();
+  for (const char* change : {"seed=2", "optimizer.lr=0.5", "batch.seconds=60", "data.max_duration_s=10"})
+    EXPECT_NE(hash({change}), plain) << change;
+}
+
+TEST_F(RunOptionsTest, TheTrajectoryHashIgnoresTheRest) {
+  const std::string plain = hash();
+  for (const char* change : {"budget.steps=99", "log.every_steps=1", "checkpoint.every_steps=3", "comm.timeout_s=5",
+                             "data.loader.threads=3", "run.folder=x", "validation.every_steps=7", "threads=2"})
+    EXPECT_EQ(hash({change}), plain) << change;
+}
+
+}  // namespace
+}  // namespace rehearse
