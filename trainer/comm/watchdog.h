@@ -18,7 +18,7 @@ class Watchdog {
     int rank = 0;
     int size = 1;
     double timeout_s = 300;   // comm.timeout_s: longest collective
-    double term_grace_s = 5;  // comm.term_grace_s: longest collective once a stop signal has come
+    double term_grace_s = 3;  // comm.term_grace_s: longest collective once a stop signal has come
     const std::atomic<bool>* stop_requested = nullptr;
     // Called once, from the watchdog's thread, with the whole message; must not return.
     std::function<void(const std::string&)> on_failure;

@@ -39,7 +39,7 @@ class World {
 
 struct CommOptions {
   double timeout_s = 300;
-  double term_grace_s = 5;
+  double term_grace_s = 3;
   const std::atomic<bool>* stop_requested = nullptr;
   std::function<void(const std::string&)> on_failure;  // ends the process; see Watchdog
 };

@@ -56,14 +56,18 @@ void read_cadence(ConfigNode root, RunOptions& options) {
   options.keep_every_steps = checkpoint.integer("keep_every_steps", 0, {0, int64_t{1} << 40});
   options.keep_best = checkpoint.boolean("keep_best", true);
   ConfigNode comm = root.child("comm");
-  options.comm_timeout_s = comm.number("timeout_s", 300, {0.5, 1e6});
-  options.term_grace_s = comm.number("term_grace_s", 5, {0.5, 1e6});
+  options.comm = CommLimits::from(comm);
   options.bucket_bytes = comm.integer("bucket_kb", 1024, {1, 1 << 20}) * 1024;
   options.checksum_every_steps = comm.integer("checksum_every_steps", 100, {0, int64_t{1} << 40});
   options.log_every_steps = root.child("log").integer("every_steps", 10, {1, 1000000});
 }
 
 }  // namespace
+
+// The grace ends before mpirun's own patience with survivors does (4 s with launch/run.sh).
+CommLimits CommLimits::from(ConfigNode comm) {
+  return {comm.number("timeout_s", 300, {0.5, 1e6}), comm.number("term_grace_s", 3, {0.5, 1e6})};
+}
 
 RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   ConfigNode root = config.root();

@@ -19,6 +19,13 @@ struct BudgetOptions {
   double minutes = 0;
 };
 
+// How long the ranks wait for each other, in seconds.
+struct CommLimits {
+  double timeout_s = 0;     // of one collective
+  double term_grace_s = 0;  // of one collective once a stop signal has come
+  static CommLimits from(ConfigNode comm);
+};
+
 struct RunOptions {
   uint64_t seed = 1;
   std::string device = "cpu";
@@ -48,8 +55,7 @@ struct RunOptions {
   int64_t keep_every_steps = 0;
   bool keep_best = true;
 
-  double comm_timeout_s = 300;
-  double term_grace_s = 5;
+  CommLimits comm;
   int64_t bucket_bytes = 0;
   int64_t checksum_every_steps = 0;
   int64_t log_every_steps = 10;

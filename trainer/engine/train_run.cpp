@@ -222,9 +222,9 @@ int train(const TrainRequest& request) {
     // The watchdog needs its limits before the parts exist.
     Config config = Config::load(request.config_path, request.overrides);
     device_name = config.root().choice("device", "cpu", {"cpu", "cuda"});
-    ConfigNode node = config.root().child("comm");
-    comm.timeout_s = node.number("timeout_s", 300, {0.5, 1e6});
-    comm.term_grace_s = node.number("term_grace_s", 5, {0.5, 1e6});
+    const CommLimits limits = CommLimits::from(config.root().child("comm"));
+    comm.timeout_s = limits.timeout_s;
+    comm.term_grace_s = limits.term_grace_s;
   }
   comm.stop_requested = &stop_requested();
   comm.on_failure = [](const std::string& message) {
