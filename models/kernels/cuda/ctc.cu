@@ -209,7 +209,8 @@ void ctc(const DeviceCtc& call) {
   const size_t shared_bytes = call.rows ? 0 : 2 * call.states * sizeof(double);
   const auto threads =
       static_cast<unsigned>(std::min<int64_t>(kMostThreads, (call.states + kWarp - 1) / kWarp * kWarp));
-  lattice_kernel<<<dim3(static_cast<unsigned>(call.utterances), 2), threads, shared_bytes, stream>>>(call);
+  const dim3 walks(static_cast<unsigned>(call.utterances), 2);
+  lattice_kernel<<<walks, threads, shared_bytes, stream>>>(call);
   expect_launched("ctc lattice");
 
   const dim3 grid(static_cast<unsigned>(call.frames), static_cast<unsigned>(call.utterances));

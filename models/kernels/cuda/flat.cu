@@ -22,7 +22,7 @@ __global__ void sum_of_squares_kernel(const float* values, int64_t count, double
   }
   sums[threadIdx.x] = sum;
   __syncthreads();
-  for (int width = kSumThreads / 2; width > 0; width /= 2) {
+  for (unsigned width = kSumThreads / 2; width > 0; width /= 2) {
     if (threadIdx.x < width) sums[threadIdx.x] += sums[threadIdx.x + width];
     __syncthreads();
   }
