@@ -188,11 +188,21 @@ TEST_F(Checkpoint, FailureWhileReplacingAStepLeavesAnOlderOneLoadable) {
 TEST_F(Checkpoint, RotationKeepsTheNewestTheBestAndEveryNth) {
   for (uint64_t step : {10, 20, 25, 30, 40, 50}) save(step, 30);
   mark_best(folder() / "step-00000020", files_);
-  rotate_checkpoints(folder(), 2, 25);
+  rotate_checkpoints(folder(), 50, 2, 25);
   EXPECT_THAT(steps(), ElementsAre(50, 40, 25, 20));
   mark_best(folder() / "step-00000050", files_);
-  rotate_checkpoints(folder(), 1, 0);
+  rotate_checkpoints(folder(), 50, 1, 0);
   EXPECT_THAT(steps(), ElementsAre(50));
+}
+
+// A run that resumed from 20 because 40 was torn, and saves 30: 40 must not count as the one that is kept.
+TEST_F(Checkpoint, RotationNeverGivesUpTheOneJustSavedForALaterTornOne) {
+  for (uint64_t step : {10, 20, 30, 40}) save(step, 30);
+  overwrite(folder() / "step-00000040/model.safetensors", {});
+  rotate_checkpoints(folder(), 30, 1, 0);
+  EXPECT_THAT(names_in(folder()), ElementsAre("step-00000030", "step-00000040"));
+  std::vector<std::string> refused;
+  EXPECT_EQ(load_newest(folder(), refused).value().step, 30u);
 }
 
 TEST_F(Checkpoint, ARunFolderMeansTheBestElseTheNewest) {

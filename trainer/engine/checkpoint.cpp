@@ -105,6 +105,10 @@ fs::path resolve(const fs::path& path) {
 
 }  // namespace
 
+fs::path checkpoint_path(const fs::path& folder, uint64_t step) {
+  return folder / folder_name(step);
+}
+
 fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& folder, FileLayer& files) {
   fs::create_directories(folder);
   const auto packed = pack_files(contents);
@@ -115,7 +119,7 @@ fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& fol
     throw CommError(folder.string(), ": expected room for ", total, " bytes of a checkpoint; found ", room,
                     "; free some space, older checkpoints are kept");
 
-  const fs::path target = folder / folder_name(contents.step);
+  const fs::path target = checkpoint_path(folder, contents.step);
   const fs::path temporary = folder / ("." + folder_name(contents.step) + ".tmp");
   fs::remove_all(temporary);
   fs::create_directories(temporary);
@@ -202,10 +206,11 @@ void mark_best(const fs::path& checkpoint, FileLayer& files) {
   files.sync_folder(folder);
 }
 
-void rotate_checkpoints(const fs::path& folder, int64_t keep_last, int64_t keep_every_steps) {
+void rotate_checkpoints(const fs::path& folder, uint64_t newest, int64_t keep_last, int64_t keep_every_steps) {
   std::error_code failure;
   const fs::path best = fs::read_symlink(folder / "best", failure);
-  const auto all = list_checkpoints(folder);
+  auto all = list_checkpoints(folder);
+  std::erase_if(all, [newest](const fs::path& path) { return *step_of(path) > newest; });
   for (size_t i = static_cast<size_t>(keep_last); i < all.size(); ++i) {
     const bool is_kept = keep_every_steps > 0 && *step_of(all[i]) % static_cast<uint64_t>(keep_every_steps) == 0;
     if (!is_kept && all[i].filename() != best) fs::remove_all(all[i]);

@@ -29,6 +29,9 @@ struct CheckpointContents {
   std::map<std::string, std::string> files;  // config.yaml, tokenizer.txt, front_end.json …
 };
 
+// folder/step-00001200
+fs::path checkpoint_path(const fs::path& folder, uint64_t step);
+
 // Writes folder/step-00001200 through a temporary folder beside it; returns its path. Throws CommError when a write
 // fails or the disk has no room; the folder then holds what it held before.
 fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& folder, FileLayer& files);
@@ -60,8 +63,9 @@ std::optional<LoadedCheckpoint> load_newest(const fs::path& folder, std::vector<
 // Points folder/best at a checkpoint.
 void mark_best(const fs::path& checkpoint, FileLayer& files);
 
-// Removes all but the newest `keep_last`, the best, and steps divisible by keep_every_steps (0: none).
-void rotate_checkpoints(const fs::path& folder, int64_t keep_last, int64_t keep_every_steps);
+// Of the steps up to `newest`, removes all but the last `keep_last`, the best, and those divisible by keep_every_steps
+// (0: none). Later steps are of a start that this run did not resume from, or torn: they stay and do not count.
+void rotate_checkpoints(const fs::path& folder, uint64_t newest, int64_t keep_last, int64_t keep_every_steps);
 
 // Reads and checks sizes and SHA-256 of every file; DataError "file: expected, found".
 void verify_checkpoint(const fs::path& checkpoint);

@@ -119,7 +119,7 @@ void Trainer::validate() {
     save();
     FileLayer files;
     if (parts_.communicator.rank() == 0)
-      mark_best(list_checkpoints(fs::path(parts_.options.folder) / "checkpoints").front(), files);
+      mark_best(checkpoint_path(fs::path(parts_.options.folder) / "checkpoints", progress_.step), files);
   }
 }
 
@@ -147,7 +147,7 @@ void Trainer::save() {
     FileLayer files;
     const fs::path folder = fs::path(parts_.options.folder) / "checkpoints";
     const fs::path path = save_checkpoint(contents, folder, files);
-    rotate_checkpoints(folder, parts_.options.keep_last, parts_.options.keep_every_steps);
+    rotate_checkpoints(folder, progress_.step, parts_.options.keep_last, parts_.options.keep_every_steps);
     parts_.run_log.note(progress_.step, "saved " + path.string());
   }
   parts_.communicator.barrier("barrier (checkpoint)");
