@@ -1,0 +1,124 @@
+#include "trainer/engine/recognizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "models/torch_prelude.h"
+#include "tests/data/text_support.h"
+#include "trainer/base/random.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr const char* kModel =
+    "features: {channels: 16}\n"
+    "model:\n  blocks:\n    - {type: subsample, channels: 16, factor: 2}\n"
+    "    - {type: separable, channels: 16, kernel: 5, norm: batch}\n";
+
+class RecognizerTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Tokenizer> tokenizer(const std::string& letters) {
+    const std::string path = (folder_.path() / "tokenizer.txt").string();
+    train_tokenizer("char", 0, {letters}, path);
+    return load_tokenizer(path);
+  }
+  std::unique_ptr<Recognizer> make(const std::string& letters, uint64_t seed, const std::string& yaml = kModel) {
+    configs_.push_back(std::make_unique<Config>(Config::parse(yaml)));
+    return std::make_unique<Recognizer>(*configs_.back(), tokenizer(letters), seed);
+  }
+  LoadedCheckpoint saved(Recognizer& recognizer) {
+    CheckpointContents contents;
+    contents.step = 3;
+    contents.model = recognizer.weights();
+    contents.files = {{"config.yaml", kModel},
+                      {recognizer.tokenizer().file_name(), recognizer.tokenizer().serialized()}};
+    FileLayer files;
+    return load_checkpoint(save_checkpoint(contents, folder_.path() / "checkpoints", files), true);
+  }
+  static at::Tensor logits_of(Recognizer& recognizer) {
+    LoadedBatch batch;
+    batch.max_samples = 8000;
+    batch.num_samples = {8000, 6000};
+    batch.samples.assign(16000, 0.0f);
+    for (int64_t b = 0; b < 2; ++b)
+      for (int64_t i = 0; i < batch.num_samples[static_cast<size_t>(b)]; ++i)
+        batch.samples[static_cast<size_t>(b * 8000 + i)] =
+            static_cast<float>(0.1 * RandomKey(static_cast<uint64_t>(b)).normal(static_cast<uint64_t>(i)));
+    batch.utterances = {0, 1};
+    batch.ids = {1, 2};
+    batch.tokens = {{0}, {1}};
+    batch.weights = {1, 1};
+    batch.failures = {"", ""};
+    const at::NoGradGuard no_gradients;
+    ForwardContext context;
+    context.ids = batch.ids;
+    return recognizer.task().forward(batch, context).logits.x;
+  }
+
+  TemporaryFolder folder_{"recognizer"};
+  std::vector<std::unique_ptr<Config>> configs_;
+};
+
+TEST_F(RecognizerTest, WeightsThroughACheckpointGiveTheSameBits) {
+  const auto trained = make("abc ", 1);
+  trained->arena().buffers().add_(0.125);  // running statistics travel too
+  const at::Tensor expected = logits_of(*trained);
+  const LoadedCheckpoint checkpoint = saved(*trained);
+  const auto other = make("abc ", 2);
+  EXPECT_FALSE(at::equal(logits_of(*other), expected)) << "another seed is another model";
+  other->load_weights(checkpoint);
+  EXPECT_TRUE(at::equal(logits_of(*other), expected));
+  const auto alone = Recognizer::from_checkpoint(checkpoint);
+  EXPECT_TRUE(at::equal(logits_of(*alone), expected)) << "a checkpoint needs nothing else";
+}
+
+TEST_F(RecognizerTest, ANewVocabularyKeepsSharedRowsAndSaysSo) {
+  const auto old = make("abc ", 1);
+  const LoadedCheckpoint checkpoint = saved(*old);
+  const auto fresh = make("bcxy ", 2), untouched = make("bcxy ", 2);
+  const std::string said = fresh->load_weights_for_new_vocabulary(checkpoint, old->tokenizer());
+  EXPECT_THAT(said, AllOf(HasSubstr("3 of 5"), HasSubstr("vocabulary differs")));
+
+  const auto row = [](Recognizer& recognizer, int index) {
+    for (size_t i = 0; i < recognizer.arena().segments().size(); ++i)
+      if (recognizer.arena().segments()[i].name == "head.weight") return recognizer.arena().tensor(i).detach()[index];
+    throw std::runtime_error("no head.weight");
+  };
+  const auto index_of = [](const Tokenizer& tokenizer, const std::string& piece) {
+    for (int token = 0; token < tokenizer.size(); ++token)
+      if (tokenizer.piece(token) == piece) return token;
+    return -1;
+  };
+  for (const char* piece : {"b", "c"})
+    EXPECT_TRUE(
+        at::equal(row(*fresh, index_of(fresh->tokenizer(), piece)), row(*old, index_of(old->tokenizer(), piece))))
+        << piece;
+  EXPECT_TRUE(at::equal(row(*fresh, fresh->tokenizer().size()), row(*old, old->tokenizer().size()))) << "the blank";
+  const int x = index_of(fresh->tokenizer(), "x");
+  ASSERT_GE(x, 0);
+  EXPECT_TRUE(at::equal(row(*fresh, x), row(*untouched, x))) << "a new piece stays as initialised";
+  for (size_t i = 0; i < fresh->arena().segments().size(); ++i)
+    EXPECT_TRUE(fresh->arena().segments()[i].name.starts_with("head.") ||
+                at::equal(fresh->arena().tensor(i), old->arena().tensor(i)))
+        << fresh->arena().segments()[i].name;
+}
+
+TEST_F(RecognizerTest, AnotherModelIsRefusedByTensorAndShape) {
+  const auto old = make("abc ", 1);
+  const LoadedCheckpoint checkpoint = saved(*old);
+  std::string wider = kModel;
+  wider.replace(wider.find("kernel: 5"), 9, "kernel: 7");
+  const auto other = make("abc ", 1, wider);
+  try {
+    other->load_weights(checkpoint);
+    FAIL() << "a kernel of 7 took weights of 5";
+  } catch (const DataError& failure) {
+    EXPECT_THAT(failure.what(), AllOf(HasSubstr("model.safetensors"), HasSubstr("blocks.1"), HasSubstr("7")));
+  }
+}
+
+}  // namespace
+}  // namespace rehearse
