@@ -128,6 +128,24 @@ TEST_F(WatchdogTest, AFailureIsQuotedByTheOthers) {
   EXPECT_EQ(verdict(2, 0.2), "") << "the failed rank tells its own story";
 }
 
+// Ranks that find the same mistake in a configuration must not quote each other.
+TEST_F(WatchdogTest, AFailureIsQuotedOnlyAfterAMoment) {
+  build(2, 300);
+  start_all();
+  const auto start = std::chrono::steady_clock::now();
+  dog(1).announce_failure("the same mistake");
+  EXPECT_THAT(verdict(0, 3), HasSubstr("the same mistake"));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(450));
+}
+
+TEST_F(WatchdogTest, ARankThatFailedItselfQuotesNobody) {
+  build(2, 300);
+  start_all();
+  dog(1).announce_failure("the same mistake");
+  dog(0).announce_failure("the same mistake");
+  EXPECT_EQ(verdict(0, 0.9), "");
+}
+
 TEST_F(WatchdogTest, AVeryLongReasonIsCutNotOverrun) {
   build(2, 300);
   start_all();

@@ -23,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kBeat = std::chrono::milliseconds(100);
 constexpr double kSilentAfter = 2.0;  // seconds without a beat
+// Seconds before a peer's failure is quoted: a rank that finds the same mistake tells its own story, and the exit code
+// of the world is that of the rank that failed. Below the second that mpirun gives to survivors by default.
+constexpr double kQuoteAfter = 0.5;
 
 enum Phase : uint32_t { kRunning = 0, kFailed = 1, kFinished = 2 };
 
@@ -42,6 +45,7 @@ struct Peer {
   std::vector<sockaddr_in> addresses;
   Beat beat;
   Clock::time_point heard = Clock::now();
+  Clock::time_point ended;  // when its failure or end was heard of
 };
 
 std::vector<in_addr_t> own_addresses(bool is_one_host) {
@@ -197,7 +201,10 @@ void Watchdog::State::receive_beats() {
     if (beat.job_key != own.job_key || beat.rank >= peers.size()) continue;
     beat.note[sizeof beat.note - 1] = 0;
     Peer& peer = peers[beat.rank];
-    if (peer.beat.phase == kRunning) peer.beat = beat;  // failed and finished are final
+    if (peer.beat.phase == kRunning) {  // failed and finished are final
+      peer.beat = beat;
+      peer.ended = Clock::now();
+    }
     peer.heard = Clock::now();
   }
 }
@@ -229,8 +236,10 @@ std::string Watchdog::State::judge() {
   for (size_t rank = 0; rank < peers.size(); ++rank) {
     const Peer& peer = peers[rank];
     if (rank == own.rank || peer.beat.phase == kFinished) continue;
-    if (peer.beat.phase == kFailed)
+    if (peer.beat.phase == kFailed) {
+      if (std::chrono::duration<double>(Clock::now() - peer.ended).count() < kQuoteAfter) continue;
       return concat(place(), ": rank ", rank, " failed: ", peer.beat.note, "; see its log");
+    }
     if (peer.host == host && ::kill(peer.process, 0) != 0 && errno == ESRCH)
       return concat(place(), ": rank ", rank, " is gone (process ", peer.process, " ended without a word at step ",
                     peer.beat.step, "); resume with --resume auto");
