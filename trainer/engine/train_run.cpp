@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <exception>
 #include <iostream>
 #include <limits>
 #include <optional>
@@ -217,23 +218,26 @@ int train(const TrainRequest& request) {
   World world;
   install_stop_signals();
   CommOptions comm;
-  std::string device_name;
-  {
+  Device device = Device::open("cpu", world);
+  std::exception_ptr mistake;  // raised once the ranks can hear of it
+  try {
     // The watchdog needs its limits before the parts exist.
     Config config = Config::load(request.config_path, request.overrides);
-    device_name = config.root().choice("device", "cpu", {"cpu", "cuda"});
     const CommLimits limits = CommLimits::from(config.root().child("comm"));
     comm.timeout_s = limits.timeout_s;
     comm.term_grace_s = limits.term_grace_s;
+    device = Device::open(config.root().choice("device", "cpu", {"cpu", "cuda"}), world);
+  } catch (const Error&) {
+    mistake = std::current_exception();
   }
   comm.stop_requested = &stop_requested();
   comm.on_failure = [](const std::string& message) {
     std::cerr << "error: " + message + "\n" << std::flush;
     _exit(kExitComm);
   };
-  const Device device = Device::open(device_name, world);
   const std::unique_ptr<Communicator> communicator = device.make_communicator(world, comm);
   try {
+    if (mistake) std::rethrow_exception(mistake);
     Run run(request, world, device, *communicator);
     const int code = run.execute();
     communicator->finish();
