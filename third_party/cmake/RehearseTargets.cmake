@@ -55,14 +55,18 @@ function(rehearse_tests name)
                        PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300 RUN_SERIAL "${ARG_SERIAL}")
 endfunction()
 
-# Runs the test program NAME (built by rehearse_mpi_program) in MPI worlds of these sizes.
-#   add_mpi_test(NAME RANKS 1 2 4)
+# One program of tests/FOLDER (its main.cpp and *_test.cpp), run in MPI worlds of these sizes.
+#   add_mpi_test(NAME FOLDER … LINK … RANKS 1 2 4)
 function(add_mpi_test name)
-  cmake_parse_arguments(ARG "" "" "RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "FOLDER" "LINK;RANKS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FOLDER}/*_test.cpp)
+  add_executable(${name} ${ARG_FOLDER}/main.cpp ${sources})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} rehearse_options GTest::gmock GTest::gtest)
   foreach(ranks ${ARG_RANKS})
-    add_test(NAME ${name}.${ranks}_ranks
+    set(test ${name}.${ranks}_ranks)
+    add_test(NAME ${test}
              COMMAND mpirun --oversubscribe --bind-to none -n ${ranks} $<TARGET_FILE:${name}> --ranks=${ranks})
-    set_tests_properties(${name}.${ranks}_ranks PROPERTIES LABELS mpi TIMEOUT 120 PROCESSORS ${ranks} RUN_SERIAL ON
+    set_tests_properties(${test} PROPERTIES LABELS mpi TIMEOUT 120 PROCESSORS ${ranks} RUN_SERIAL ON
                          ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
   endforeach()
 endfunction()

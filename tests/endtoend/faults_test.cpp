@@ -1,0 +1,203 @@
+// Ranks that die, stop or fail: the others end in time, say who it was, and the run goes on to the same weights.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <fstream>
+
+#include "tests/data/text_support.h"
+#include "tests/support/tiny_run.h"
+#include "trainer/engine/checkpoint.h"
+
+namespace rehearse {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<std::string> through_launcher(int ranks, const std::vector<std::string>& arguments) {
+  std::vector<std::string> line = {std::string(REHEARSE_SOURCE_DIR) + "/launch/run.sh",
+                                   "-n",
+                                   std::to_string(ranks),
+                                   "--binary",
+                                   REHEARSE_BINARY,
+                                   "--"};
+  line.insert(line.end(), arguments.begin(), arguments.end());
+  return line;
+}
+
+LoadedCheckpoint final_checkpoint(const fs::path& run) {
+  return load_checkpoint(list_checkpoints(run / "checkpoints").at(0), true);
+}
+
+class Faults : public ::testing::Test {
+ protected:
+  Faults() { tiny_folder(); }
+  fs::path run() const { return folder_.path() / "run"; }
+
+  // Starts the run and waits until it has done `step` steps.
+  void start(std::vector<std::string> line, int step) {
+    process_ = std::make_unique<RunningProcess>(line);
+    ASSERT_TRUE(wait_for_step(*process_, run(), step)) << process_->err();
+    for (int rank : {0, 1}) {
+      const auto found = process_of_rank(process_->id(), rank);
+      ASSERT_TRUE(found.has_value()) << "rank " << rank;
+      ranks_.push_back(*found);
+    }
+  }
+  // Nothing of the run may be left behind.
+  void expect_nobody_left() {
+    for (pid_t one : ranks_)
+      EXPECT_TRUE(wait_until(3, [one] { return kill(one, 0) != 0; })) << "process " << one << " is still there";
+  }
+  void expect_resume_equals_unbroken() {
+    const ProcessResult resumed = run_rehearse_ranks(2, tiny_train(run(), {"--resume", "auto"}));
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+    EXPECT_THAT(resumed.err, HasSubstr("resumed from"));
+    expect_same_as_unbroken();
+  }
+  // Weights, moments, the CER table, plans and observations in flight: all bits.
+  void expect_same_as_unbroken() const {
+    const LoadedCheckpoint found = final_checkpoint(run()), expected = final_checkpoint(tiny_folder() / "unbroken");
+    ASSERT_EQ(found.step, static_cast<uint64_t>(kTinySteps));
+    for (const auto& [name, tensor] : expected.model) EXPECT_TRUE(found.model.at(name).values == tensor.values) << name;
+    for (const auto& [name, tensor] : expected.optimizer)
+      EXPECT_TRUE(found.optimizer.at(name).values == tensor.values) << name;
+    ASSERT_EQ(found.state.arrays.size(), expected.state.arrays.size());
+    for (const auto& [name, array] : expected.state.arrays)
+      EXPECT_TRUE(found.state.arrays.at(name).bytes == array.bytes) << name;
+    EXPECT_EQ(found.state.values.at("step_source"), expected.state.values.at("step_source"));
+  }
+  // Kills rank 1 and checks how the others end.
+  void expect_end_after_kill(const std::vector<std::string>& line) {
+    start(line, 25);
+    const auto killed = Clock::now();
+    ASSERT_EQ(kill(ranks_[1], SIGKILL), 0);
+    const ProcessResult result = process_->wait(30);
+    EXPECT_LE(seconds_since(killed), 10);
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_THAT(complaints(result.err),
+                ::testing::Contains(
+                    AllOf(HasSubstr("rank 0 of 2: step "), HasSubstr("rank 1 is gone"), HasSubstr("--resume auto"))))
+        << result.err;
+    expect_nobody_left();
+    RecordProperty("seconds_to_end", std::to_string(seconds_since(killed)));
+  }
+
+  TemporaryFolder folder_{"faults"};
+  std::unique_ptr<RunningProcess> process_;
+  std::vector<pid_t> ranks_;
+};
+
+TEST_F(Faults, AKilledRankEndsTheRunAndItResumesToTheSameBits) {
+  expect_end_after_kill(rehearse_ranks_line(2, tiny_train(run())));
+  expect_resume_equals_unbroken();
+}
+
+TEST_F(Faults, AKilledRankEndsTheRunThroughTheLauncherToo) {
+  expect_end_after_kill(through_launcher(2, tiny_train(run())));
+}
+
+TEST_F(Faults, AKilledRankZeroIsNamedToo) {
+  start(rehearse_ranks_line(2, tiny_train(run())), 15);
+  const auto killed = Clock::now();
+  ASSERT_EQ(kill(ranks_[0], SIGKILL), 0);
+  const ProcessResult result = process_->wait(30);
+  EXPECT_LE(seconds_since(killed), 10);
+  EXPECT_THAT(complaints(result.err), ::testing::Contains(HasSubstr("rank 0 is gone"))) << result.err;
+  expect_nobody_left();
+}
+
+TEST_F(Faults, AStoppedRankIsNamedWithStepAndCollectiveAfterTheTimeout) {
+  start(through_launcher(2, tiny_train(run())), 12);
+  const auto stopped = Clock::now();
+  ASSERT_EQ(kill(ranks_[1], SIGSTOP), 0);
+  const ProcessResult result = process_->wait(40);
+  EXPECT_GE(seconds_since(stopped), 4) << "comm.timeout_s is 5";
+  EXPECT_LE(seconds_since(stopped), 15);
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_THAT(
+      complaints(result.err),
+      ::testing::Contains(AllOf(HasSubstr("rank 0 of 2: step "), ::testing::ContainsRegex("all_(reduce|gather) \\("),
+                                ::testing::ContainsRegex("rank 1 \\(.*silent"), HasSubstr("comm.timeout_s"))))
+      << result.err;
+  expect_nobody_left();
+}
+
+TEST_F(Faults, ARankThatFailsAloneEndsAllWithItsReason) {
+  // Only rank 1 writes this file, and it cannot.
+  fs::create_directories(run() / "log/rank-1.log");
+  const auto started = Clock::now();
+  const ProcessResult result = run_rehearse_ranks(2, tiny_train(run()));
+  EXPECT_LE(seconds_since(started), 15);
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_THAT(complaints(result.err), ::testing::Contains(AllOf(HasSubstr("rank 1"), HasSubstr("rank-1.log"))))
+      << result.err;
+}
+
+TEST_F(Faults, ATermSignalToOneRankMakesAllSaveAndResumeToTheSameBits) {
+  start(rehearse_ranks_line(2, tiny_train(run())), 13);
+  ASSERT_EQ(kill(ranks_[1], SIGTERM), 0);
+  const ProcessResult result = process_->wait(30);
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("stopped by a signal at step"));
+  expect_nobody_left();
+  expect_resume_equals_unbroken();
+}
+
+TEST_F(Faults, AUserSignalToAllRanksMakesThemSaveAndResumeToTheSameBits) {
+  start(rehearse_ranks_line(2, tiny_train(run())), 17);
+  for (pid_t one : ranks_) ASSERT_EQ(kill(one, SIGUSR1), 0);
+  const ProcessResult result = process_->wait(30);
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  expect_resume_equals_unbroken();
+}
+
+TEST_F(Faults, ATermSignalToTheLauncherMakesAllSave) {
+  start(through_launcher(2, tiny_train(run())), 14);
+  ASSERT_EQ(kill(process_->id(), SIGTERM), 0);
+  const ProcessResult result = process_->wait(40);
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("stopped by a signal at step"));
+  expect_nobody_left();
+}
+
+TEST_F(Faults, AStopSignalWhileARankHangsEndsWithinTheGraceTime) {
+  start(rehearse_ranks_line(2, tiny_train(run(), {"--set", "comm.timeout_s=300", "--set", "comm.term_grace_s=3"})), 12);
+  ASSERT_EQ(kill(ranks_[1], SIGSTOP), 0);
+  const auto asked = Clock::now();
+  ASSERT_EQ(kill(ranks_[0], SIGTERM), 0);
+  const ProcessResult result = process_->wait(40);
+  EXPECT_LE(seconds_since(asked), 12);
+  EXPECT_THAT(complaints(result.err), ::testing::Contains(AllOf(HasSubstr("rank 1 ("), HasSubstr("comm.term_grace_s"))))
+      << result.err;
+  expect_nobody_left();
+}
+
+TEST_F(Faults, ATornNewestCheckpointIsRefusedAndTheOneBeforeIsUsed) {
+  start(rehearse_ranks_line(2, tiny_train(run())), 35);
+  for (pid_t one : ranks_) kill(one, SIGKILL);
+  process_->wait(30);
+  fs::path newest;
+  for (const auto& entry : fs::directory_iterator(run() / "checkpoints"))
+    if (entry.path().filename().string().starts_with("step-")) newest = std::max(newest, entry.path());
+  ASSERT_FALSE(newest.empty());
+  fs::resize_file(newest / "model.safetensors", fs::file_size(newest / "model.safetensors") / 2);
+  const ProcessResult resumed = run_rehearse_ranks(2, tiny_train(run(), {"--resume", "auto"}));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, AllOf(HasSubstr("checkpoint refused"), HasSubstr((newest / "model.safetensors").string())));
+  EXPECT_THAT(resumed.err, HasSubstr("resumed from"));
+  expect_same_as_unbroken();
+}
+
+}  // namespace
+}  // namespace rehearse

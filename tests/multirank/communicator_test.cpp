@@ -1,0 +1,102 @@
+#include "trainer/comm/communicator.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <numeric>
+
+#include "tests/multirank/world_fixture.h"
+
+namespace rehearse {
+namespace {
+
+int size() {
+  return communicator().size();
+}
+int rank() {
+  return communicator().rank();
+}
+// Σ over ranks of (rank + 1).
+int rank_sum() {
+  return size() * (size() + 1) / 2;
+}
+
+TEST(Communicator, KnowsItsWorld) {
+  EXPECT_EQ(size(), world().size());
+  EXPECT_EQ(rank(), world().rank());
+  EXPECT_EQ(world().local_size(), size()) << "one machine";
+  EXPECT_GE(world().fair_threads(), 1);
+}
+
+template <class T>
+void expect_sums(size_t count) {
+  std::vector<T> values(count);
+  for (size_t i = 0; i < count; ++i) values[i] = static_cast<T>((rank() + 1) * static_cast<int>(i % 100));
+  communicator().all_reduce_sum(std::span<T>(values), "all_reduce (test)").get();
+  for (size_t i = 0; i < count; ++i) ASSERT_EQ(values[i], static_cast<T>(rank_sum() * static_cast<int>(i % 100))) << i;
+}
+
+TEST(Communicator, SumsFloatsAndDoublesOfAnyLength) {
+  for (size_t count : {0, 1, 17, 100000}) {
+    expect_sums<float>(count);
+    expect_sums<double>(count);
+  }
+}
+
+TEST(Communicator, TheSumHasTheSameBitsOnEveryRank) {
+  std::vector<float> values(5000);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = 1.0f / static_cast<float>(3 + i + 7 * static_cast<size_t>(rank()));
+  communicator().all_reduce_sum(std::span<float>(values), "all_reduce (test)").get();
+  const auto bytes = std::as_bytes(std::span(values));
+  const auto all = communicator().all_gather({bytes.begin(), bytes.end()}, "all_gather (test)").get();
+  for (const auto& one : all) EXPECT_EQ(one, all[0]);
+}
+
+TEST(Communicator, GathersUnequalSizesInRankOrder) {
+  const std::vector<std::byte> mine(static_cast<size_t>(rank() * 1000), static_cast<std::byte>(rank() + 1));
+  const auto all = communicator().all_gather(mine, "all_gather (test)").get();
+  ASSERT_EQ(all.size(), static_cast<size_t>(size()));
+  for (int from = 0; from < size(); ++from)
+    EXPECT_EQ(all[static_cast<size_t>(from)],
+              std::vector<std::byte>(static_cast<size_t>(from * 1000), static_cast<std::byte>(from + 1)));
+}
+
+TEST(Communicator, BroadcastsFromAnyRank) {
+  for (int root = 0; root < size(); ++root) {
+    int value = rank() == root ? 40 + root : -1;
+    communicator().broadcast(std::as_writable_bytes(std::span(&value, 1)), root, "broadcast (test)");
+    EXPECT_EQ(value, 40 + root);
+  }
+}
+
+TEST(Communicator, ManyCallsInFlightAreDoneInTheirOrder) {
+  std::vector<std::vector<float>> values;
+  for (int i = 0; i < 50; ++i) values.emplace_back(static_cast<size_t>(1 + 37 * i), static_cast<float>(i));
+  std::vector<std::future<void>> done;
+  for (auto& one : values) done.push_back(communicator().all_reduce_sum(std::span<float>(one), "all_reduce (test)"));
+  done.back().get();
+  for (auto& one : done) {
+    if (&one == &done.back()) break;
+    EXPECT_EQ(one.wait_for(std::chrono::seconds(0)), std::future_status::ready) << "an earlier call is done earlier";
+  }
+  for (int i = 0; i < 50; ++i)
+    for (float value : values[static_cast<size_t>(i)]) ASSERT_EQ(value, static_cast<float>(i * size()));
+}
+
+TEST(Communicator, ABarrierWaitsForTheLastRank) {
+  const auto start = std::chrono::steady_clock::now();
+  if (rank() + 1 == size()) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  communicator().barrier("barrier (test)");
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(size() > 1 ? 250 : 0));
+}
+
+TEST(Communicator, CountsItsTimeInCollectives) {
+  const double before = communicator().busy_seconds();
+  expect_sums<float>(200000);
+  communicator().barrier("barrier (test)");  // what came before it has been counted
+  EXPECT_TRUE(size() == 1 || communicator().busy_seconds() > before);
+}
+
+}  // namespace
+}  // namespace rehearse
