@@ -1,12 +1,10 @@
 #include "trainer/commands/version.h"
 
-#include <fmt/core.h>
 #include <hdf5.h>
 #include <mpi.h>
 #include <openssl/crypto.h>
 #include <sndfile.h>
 #include <soxr.h>
-#include <spdlog/version.h>
 #include <utf8proc.h>
 
 #include <CLI/Version.hpp>
@@ -42,8 +40,8 @@ std::map<std::string, std::string> linked_versions() {
           {"soxr", soxr_version()},
           {"hdf5", hdf5_version()},
           {"yaml-cpp", REHEARSE_YAML_VERSION},
-          {"fmt", concat(FMT_VERSION / 10000, ".", FMT_VERSION / 100 % 100, ".", FMT_VERSION % 100)},
-          {"spdlog", concat(SPDLOG_VER_MAJOR, ".", SPDLOG_VER_MINOR, ".", SPDLOG_VER_PATCH)},
+          {"fmt", REHEARSE_FMT_VERSION},
+          {"spdlog", REHEARSE_SPDLOG_VERSION},
           {"cli11", CLI11_VERSION},
           {"nlohmann-json",
            concat(NLOHMANN_JSON_VERSION_MAJOR, ".", NLOHMANN_JSON_VERSION_MINOR, ".", NLOHMANN_JSON_VERSION_PATCH)},
