@@ -51,8 +51,14 @@ function(rehearse_tests name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} rehearse_options GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE REHEARSE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                              REHEARSE_BINARY="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/rehearse")
-  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300 RUN_SERIAL "${ARG_SERIAL}")
+  set(properties TIMEOUT 300)  # an empty value would swallow the next name
+  if(ARG_SERIAL)
+    list(APPEND properties RUN_SERIAL ON)
+  endif()
+  if(ARG_LABELS)
+    list(APPEND properties LABELS "${ARG_LABELS}")
+  endif()
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()
 
 # One program of tests/FOLDER (its main.cpp and *_test.cpp), run in MPI worlds of these sizes.

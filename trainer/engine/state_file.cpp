@@ -2,6 +2,9 @@
 
 #include <hdf5.h>
 
+#include <mutex>
+
+#include "data/packed_shard.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
@@ -79,6 +82,7 @@ StateArray read_dataset(hid_t file, const std::string& name, const std::string& 
 }  // namespace
 
 std::vector<std::byte> to_hdf5(const std::map<std::string, StateArray>& arrays) {
+  const std::lock_guard lock(hdf5_lock());  // loader threads open shards meanwhile
   silence();
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "state file");
   H5Pset_fapl_core(access, 1 << 20, false);
@@ -103,6 +107,7 @@ std::vector<std::byte> to_hdf5(const std::map<std::string, StateArray>& arrays) 
 }
 
 std::map<std::string, StateArray> from_hdf5(const std::vector<std::byte>& image, const std::string& name) {
+  const std::lock_guard lock(hdf5_lock());
   silence();
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, name);
   H5Pset_fapl_core(access, 1 << 20, false);
