@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
 #include "tests/multirank/world_fixture.h"
+#include "trainer/comm/mpi_sums.h"
 
 namespace rehearse {
 namespace {
@@ -51,6 +53,58 @@ TEST(Communicator, TheSumHasTheSameBitsOnEveryRank) {
   const auto bytes = std::as_bytes(std::span(values));
   const auto all = communicator().all_gather({bytes.begin(), bytes.end()}, "all_gather (test)").get();
   for (const auto& one : all) EXPECT_EQ(one, all[0]);
+}
+
+TEST(Communicator, SumsRoundedToBfloat16AreWithinTheirPrecisionAndTheSameOnEveryRank) {
+  std::vector<Bfloat16> values(3001);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = to_bfloat16(0.37f * static_cast<float>(i % 91) * static_cast<float>(rank() + 1));
+  communicator().all_reduce_sum(std::span<Bfloat16>(values), "all_reduce (test)").get();
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float exact = 0.37f * static_cast<float>(i % 91) * static_cast<float>(rank_sum());
+    ASSERT_NEAR(to_float(values[i]), exact, exact * static_cast<float>(size()) / 128) << i;
+  }
+  const auto bytes = std::as_bytes(std::span(values));
+  const auto all = communicator().all_gather({bytes.begin(), bytes.end()}, "all_gather (test)").get();
+  for (const auto& one : all) EXPECT_EQ(one, all[0]);
+}
+
+// Addition of floats is not associative: these values tell one order from another.
+float rank_value(int of_rank, size_t i) {
+  return (of_rank % 2 == 0 ? 1.0f : -1.0f) * 1e7f / static_cast<float>(of_rank + 1) + 0.1f * static_cast<float>(i % 17);
+}
+
+TEST(Communicator, InFixedOrderTheSumIsThatOfRankZeroFirst) {
+  for (size_t count : {1, 5, 64, 10007}) {
+    std::vector<float> values(count);
+    for (size_t i = 0; i < count; ++i) values[i] = rank_value(rank(), i);
+    if (size() > 1) sum_in_rank_order(std::span<float>(values), rank(), size());
+    for (size_t i = 0; i < count; ++i) {
+      float expected = rank_value(0, i);
+      for (int r = 1; r < size(); ++r) expected += rank_value(r, i);
+      ASSERT_EQ(values[i], expected) << i << " of " << count;
+    }
+  }
+}
+
+TEST(Bfloat16, RoundsToTheNearestAndTiesToEven) {
+  EXPECT_EQ(to_float(to_bfloat16(1.0f)), 1.0f);
+  EXPECT_EQ(to_float(to_bfloat16(1.0f + 1.0f / 256)), 1.0f) << "a tie goes to the even neighbour";
+  EXPECT_EQ(to_float(to_bfloat16(1.0f + 3.0f / 256)), 1.0f + 4.0f / 256);
+  EXPECT_EQ(to_float(to_bfloat16(1.0f + 1.1f / 256)), 1.0f + 2.0f / 256);
+  EXPECT_TRUE(std::isinf(to_float(to_bfloat16(3.4e38f)))) << "rounds up beyond the largest";
+  EXPECT_TRUE(std::isnan(to_float(to_bfloat16(std::nanf(""))))) << "a NaN stays one";
+}
+
+TEST(Communicator, GathersSlicesInPlace) {
+  std::vector<size_t> bounds = {0};
+  for (int r = 0; r < size(); ++r) bounds.push_back(bounds.back() + static_cast<size_t>(3 + 5 * r));
+  std::vector<float> values(bounds.back() + 2, -1);
+  const auto own = static_cast<size_t>(rank());
+  for (size_t i = bounds[own]; i < bounds[own + 1]; ++i) values[i] = static_cast<float>(i);
+  communicator().all_gather_slices(values, bounds, "all_gather (test)").get();
+  for (size_t i = 0; i < bounds.back(); ++i) ASSERT_EQ(values[i], static_cast<float>(i));
+  EXPECT_EQ(values.back(), -1) << "what is in no slice stays";
 }
 
 TEST(Communicator, GathersUnequalSizesInRankOrder) {

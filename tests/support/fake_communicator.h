@@ -1,6 +1,7 @@
 // Communicators for tests in one process.
 #pragma once
 
+#include <bit>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,19 @@ class FakeCommunicator : public Communicator {
   }
   std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) override {
     return reduce(values, what);
+  }
+  std::future<void> all_reduce_sum(std::span<Bfloat16> values, const std::string& what) override {
+    calls.push_back(what);
+    for (Bfloat16& value : values) {
+      const float sum = std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16) * static_cast<float>(size_);
+      value.bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(sum) >> 16);
+    }
+    return done();
+  }
+  // The other ranks hold what this one holds.
+  std::future<void> all_gather_slices(std::span<float>, std::vector<size_t>, const std::string& what) override {
+    calls.push_back(what);
+    return done();
   }
   std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
                                                               const std::string& what) override {
@@ -41,6 +55,9 @@ class FakeCommunicator : public Communicator {
   std::future<void> reduce(std::span<T> values, const std::string& what) {
     calls.push_back(what);
     for (T& value : values) value *= static_cast<T>(size_);
+    return done();
+  }
+  static std::future<void> done() {
     std::promise<void> promise;
     promise.set_value();
     return promise.get_future();

@@ -11,6 +11,11 @@
 
 namespace rehearse {
 
+// The upper half of a float's bits: 8 bits of exponent, 7 of mantissa.
+struct Bfloat16 {
+  uint16_t bits = 0;
+};
+
 // Collectives are executed one after another, in the order of the calls, by one communication thread; every rank makes
 // the same calls in the same order. A collective that misses comm.timeout_s ends the process with exit code 4 and a
 // message naming the absent ranks. Calls may come from any thread; the buffers stay untouched by the caller until done.
@@ -23,9 +28,14 @@ class Communicator {
   // In place, element-wise sum; `what` names it in messages ("all_reduce (bucket 3, 1.2 MiB)").
   virtual std::future<void> all_reduce_sum(std::span<float> values, const std::string& what) = 0;
   virtual std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) = 0;
+  // Each addition is made in float and rounded to the nearest bfloat16.
+  virtual std::future<void> all_reduce_sum(std::span<Bfloat16> values, const std::string& what) = 0;
   // Every rank's bytes, in rank order; sizes may differ.
   virtual std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
                                                                       const std::string& what) = 0;
+  // In place: afterwards every rank holds, of each rank r, its values bounds[r] … bounds[r + 1] - 1. size() + 1 bounds.
+  virtual std::future<void> all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
+                                              const std::string& what) = 0;
   virtual void broadcast(std::span<std::byte> bytes, int root, const std::string& what) = 0;
   virtual void barrier(const std::string& what) = 0;
 

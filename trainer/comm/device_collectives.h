@@ -9,12 +9,12 @@
 
 namespace rehearse {
 
-// Nothing here waits for peers: connect() and all_reduce() start something, poll() says when it is done. mark() and
+// Nothing here waits for peers: connect() and the collectives start something, poll() says when it is done. mark() and
 // is_device_memory() may be called from any thread, everything else from the communication thread only. Failures are
 // CommErrors, after which only abort() may follow.
 class DeviceCollectives {
  public:
-  enum class Element { kFloat, kDouble };
+  enum class Element { kFloat, kDouble, kBfloat16 };
   // A place in a stream of work on the device.
   using Mark = std::shared_ptr<void>;
 
@@ -33,6 +33,8 @@ class DeviceCollectives {
   virtual void connect(int rank, int size, std::span<const std::byte> id) = 0;
   // In place, once `after` is reached.
   virtual void all_reduce_sum(void* values, size_t count, Element element, const Mark& after) = 0;
+  // In place, once `after` is reached; see Communicator::all_gather_slices.
+  virtual void all_gather_slices(float* values, const std::vector<size_t>& bounds, const Mark& after) = 0;
   virtual bool poll() = 0;
   virtual void abort() = 0;  // ends running collectives on this rank
   virtual void close() = 0;  // the planned end

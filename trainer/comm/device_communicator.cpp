@@ -121,6 +121,28 @@ std::future<void> DeviceCommunicator::all_reduce_sum(std::span<double> values, c
   return reduce(values, DeviceCollectives::Element::kDouble, what);
 }
 
+std::future<void> DeviceCommunicator::all_reduce_sum(std::span<Bfloat16> values, const std::string& what) {
+  return reduce(values, DeviceCollectives::Element::kBfloat16, what);
+}
+
+std::future<void> DeviceCommunicator::all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
+                                                        const std::string& what) {
+  if (!collectives_->is_device_memory(values.data()))
+    return MpiCommunicator::all_gather_slices(values, std::move(bounds), what);
+  const DeviceCollectives::Mark after = collectives_->mark();
+  if (is_staged_) {
+    return enqueue(what, [=, this] {
+      const std::span<std::byte> copy = collectives_->copy_out(values.data(), values.size_bytes(), after);
+      gather_now({reinterpret_cast<float*>(copy.data()), values.size()}, bounds, what);
+      collectives_->copy_in(values.data(), copy);
+    });
+  }
+  return enqueue(what, [=, this] {
+    collectives_->all_gather_slices(values.data(), bounds, after);
+    wait_for_device();
+  });
+}
+
 void DeviceCommunicator::finish() {
   enqueue("closing the device communicator", [this] { collectives_->close(); }).get();
   MpiCommunicator::finish();

@@ -18,6 +18,9 @@ class DeviceCommunicator : public MpiCommunicator {
 
   std::future<void> all_reduce_sum(std::span<float> values, const std::string& what) override;
   std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) override;
+  std::future<void> all_reduce_sum(std::span<Bfloat16> values, const std::string& what) override;
+  std::future<void> all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
+                                      const std::string& what) override;
   void finish() override;
 
   std::string description() const;  // "NCCL 2.28.9", and whether it is used

@@ -8,6 +8,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"
+#include "trainer/comm/mpi_sums.h"
 
 namespace rehearse {
 namespace {
@@ -41,7 +42,10 @@ std::vector<std::vector<std::byte>> gather_all(const std::vector<std::byte>& byt
 }  // namespace
 
 MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const CommOptions& options)
-    : rank_(rank), size_(size), watchdog_(watchdog_options(rank, size, options), is_one_host) {
+    : rank_(rank),
+      size_(size),
+      is_fixed_order_(options.fixed_order),
+      watchdog_(watchdog_options(rank, size, options), is_one_host) {
   // Before the communication thread exists, MPI calls come from here.
   const std::string address = watchdog_.address();
   const auto begin = reinterpret_cast<const std::byte*>(address.data());
@@ -98,25 +102,50 @@ std::future<void> MpiCommunicator::enqueue(const std::string& what, std::functio
   return submit<void>(what, std::move(work));
 }
 
-void MpiCommunicator::reduce_now(std::span<float> values, const std::string& what) const {
-  check(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
+template <class T>
+void MpiCommunicator::reduce_now(std::span<T> values, const std::string& what) const {
+  check(is_fixed_order_ ? sum_in_rank_order(values, rank_, size_) : sum_in_any_order(values), what);
+}
+template void MpiCommunicator::reduce_now(std::span<float>, const std::string&) const;
+template void MpiCommunicator::reduce_now(std::span<double>, const std::string&) const;
+template void MpiCommunicator::reduce_now(std::span<Bfloat16>, const std::string&) const;
+
+void MpiCommunicator::gather_now(std::span<float> values, const std::vector<size_t>& bounds,
+                                 const std::string& what) const {
+  std::vector<int> counts, offsets;
+  for (size_t rank = 0; rank + 1 < bounds.size(); ++rank) {
+    offsets.push_back(static_cast<int>(bounds[rank]));
+    counts.push_back(static_cast<int>(bounds[rank + 1] - bounds[rank]));
+  }
+  check(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values.data(), counts.data(), offsets.data(), MPI_FLOAT,
+                       MPI_COMM_WORLD),
         what);
 }
 
-void MpiCommunicator::reduce_now(std::span<double> values, const std::string& what) const {
-  check(
-      MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD),
-      what);
+template <class T>
+std::future<void> MpiCommunicator::submit_sum(std::span<T> values, const std::string& what) {
+  REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
+  return submit<void>(what, [=, this] { reduce_now(values, what); });
 }
 
 std::future<void> MpiCommunicator::all_reduce_sum(std::span<float> values, const std::string& what) {
-  REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
-  return submit<void>(what, [=, this] { reduce_now(values, what); });
+  return submit_sum(values, what);
 }
 
 std::future<void> MpiCommunicator::all_reduce_sum(std::span<double> values, const std::string& what) {
+  return submit_sum(values, what);
+}
+
+std::future<void> MpiCommunicator::all_reduce_sum(std::span<Bfloat16> values, const std::string& what) {
+  return submit_sum(values, what);
+}
+
+std::future<void> MpiCommunicator::all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
+                                                     const std::string& what) {
+  REHEARSE_CHECK(bounds.size() == static_cast<size_t>(size_) + 1 && bounds.back() <= values.size(),
+                 "one slice a rank, inside the values");
   REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
-  return submit<void>(what, [=, this] { reduce_now(values, what); });
+  return submit<void>(what, [=, this] { gather_now(values, bounds, what); });
 }
 
 std::future<std::vector<std::vector<std::byte>>> MpiCommunicator::all_gather(std::vector<std::byte> bytes,

@@ -23,6 +23,9 @@ class MpiCommunicator : public Communicator {
   int size() const override { return size_; }
   std::future<void> all_reduce_sum(std::span<float> values, const std::string& what) override;
   std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) override;
+  std::future<void> all_reduce_sum(std::span<Bfloat16> values, const std::string& what) override;
+  std::future<void> all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
+                                      const std::string& what) override;
   std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
                                                               const std::string& what) override;
   void broadcast(std::span<std::byte> bytes, int root, const std::string& what) override;
@@ -36,8 +39,9 @@ class MpiCommunicator : public Communicator {
   // For communicators with another transport beside MPI: `work` takes its turn on the communication thread.
   std::future<void> enqueue(const std::string& what, std::function<void()> work);
   // On the communication thread only.
-  void reduce_now(std::span<float> values, const std::string& what) const;
-  void reduce_now(std::span<double> values, const std::string& what) const;
+  template <class T>
+  void reduce_now(std::span<T> values, const std::string& what) const;
+  void gather_now(std::span<float> values, const std::vector<size_t>& bounds, const std::string& what) const;
 
  private:
   struct Operation {
@@ -46,11 +50,14 @@ class MpiCommunicator : public Communicator {
   };
   template <class Result>
   std::future<Result> submit(const std::string& what, std::function<Result()> work);
+  template <class T>
+  std::future<void> submit_sum(std::span<T> values, const std::string& what);
   void work(std::stop_token stop);
   void check(int code, const std::string& what) const;
 
   int rank_;
   int size_;
+  bool is_fixed_order_;
   Watchdog watchdog_;
   std::mutex mutex_;
   std::condition_variable_any arrived_;

@@ -29,6 +29,7 @@ class LoneCommunicator : public Communicator {
   int size() const override { return 1; }
   std::future<void> all_reduce_sum(std::span<float>, const std::string&) override { return done(); }
   std::future<void> all_reduce_sum(std::span<double>, const std::string&) override { return done(); }
+  std::future<void> all_reduce_sum(std::span<Bfloat16>, const std::string&) override { return done(); }
   std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
                                                               const std::string&) override {
     std::promise<std::vector<std::vector<std::byte>>> promise;
@@ -36,6 +37,9 @@ class LoneCommunicator : public Communicator {
     all.push_back(std::move(bytes));
     promise.set_value(std::move(all));
     return promise.get_future();
+  }
+  std::future<void> all_gather_slices(std::span<float>, std::vector<size_t>, const std::string&) override {
+    return done();
   }
   void broadcast(std::span<std::byte>, int, const std::string&) override {}
   void barrier(const std::string&) override {}

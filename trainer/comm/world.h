@@ -42,6 +42,8 @@ struct CommOptions {
   double term_grace_s = 3;
   const std::atomic<bool>* stop_requested = nullptr;
   std::function<void(const std::string&)> on_failure;  // ends the process; see Watchdog
+  // Sums are added in rank order whatever the message size and the algorithm of the library.
+  bool fixed_order = false;
 };
 
 // MPI in a world of several ranks, else the communicator of one.

@@ -109,8 +109,26 @@ class NcclCollectives : public DeviceCollectives {
   void all_reduce_sum(void* values, size_t count, Element element, const Mark& after) override {
     expect(cudaSetDevice(device_), "choosing the device");
     expect(cudaStreamWaitEvent(stream_, static_cast<Event*>(after.get())->handle, 0), "waiting for the gradient");
-    const ncclDataType_t type = element == Element::kFloat ? ncclFloat32 : ncclFloat64;
+    const ncclDataType_t type = element == Element::kFloat    ? ncclFloat32
+                                : element == Element::kDouble ? ncclFloat64
+                                                              : ncclBfloat16;
     expect(ncclAllReduce(values, values, count, type, ncclSum, comm_, stream_), "ncclAllReduce");
+    phase_ = Phase::kEnqueuing;
+  }
+
+  // Slices differ in length: one broadcast each, together.
+  void all_gather_slices(float* values, const std::vector<size_t>& bounds, const Mark& after) override {
+    expect(cudaSetDevice(device_), "choosing the device");
+    expect(cudaStreamWaitEvent(stream_, static_cast<Event*>(after.get())->handle, 0), "waiting for the update");
+    expect(ncclGroupStart(), "ncclGroupStart");
+    for (size_t rank = 0; rank + 1 < bounds.size(); ++rank) {
+      float* slice = values + bounds[rank];
+      const size_t count = bounds[rank + 1] - bounds[rank];
+      if (count > 0)
+        expect(ncclBroadcast(slice, slice, count, ncclFloat32, static_cast<int>(rank), comm_, stream_),
+               "ncclBroadcast");
+    }
+    expect(ncclGroupEnd(), "ncclGroupEnd");
     phase_ = Phase::kEnqueuing;
   }
 
