@@ -25,6 +25,9 @@ struct Parameter {
 struct Buffer {
   std::string name;
   at::Tensor tensor;
+  // Same shape; of a buffer that moves once an update: its blocks add what each micro-batch measured, and the update
+  // takes the mean over the micro-batches of all ranks. Undefined for other buffers.
+  at::Tensor sum;
 };
 
 // Creates and collects the tensors of a model. Initial values are a function of (seed, name, element index) alone, so
@@ -36,6 +39,8 @@ class ParameterStore {
   at::Tensor weight(const std::string& name, std::vector<int64_t> shape, int64_t fan_in, double gain = 1.0);
   at::Tensor constant(const std::string& name, std::vector<int64_t> shape, double value);  // not decayed
   at::Tensor buffer(const std::string& name, std::vector<int64_t> shape, double value);
+  // One with a sum.
+  Buffer averaged_buffer(const std::string& name, std::vector<int64_t> shape, double value);
 
   std::vector<Parameter>& parameters() { return parameters_; }
   std::vector<Buffer>& buffers() { return buffers_; }
@@ -49,6 +54,9 @@ class ParameterStore {
   std::vector<Parameter> parameters_;
   std::vector<Buffer> buffers_;
 };
+
+// By how much one update moves a running statistic towards what it measured, as torch has it.
+constexpr double kBufferMomentum = 0.1;
 
 // A batch between blocks. lengths: valid frames per utterance on the host; frames at or beyond are zero in x.
 struct Sequence {

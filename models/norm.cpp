@@ -11,7 +11,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr double kEpsilon = 1e-5;
-constexpr double kMomentum = 0.1;
 
 at::Tensor with_bias(const at::Tensor& x, const std::optional<at::Tensor>& bias) {
   return bias ? x + *bias : x;
@@ -111,22 +110,29 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
   }
 };
 
-// Running statistics follow torch: momentum 0.1, unbiased variance. Evaluation uses them.
+// Running statistics follow torch: momentum 0.1, unbiased variance. Evaluation uses them. Per micro-batch they are
+// summed, and the update moves them by the mean.
 class BatchNorm : public Norm {
  public:
-  BatchNorm(const Block::Context& context, const std::string& name, int64_t channels)
-      : all_reduce_sum_(context.all_reduce_sum),
+  BatchNorm(const Block::Context& context, const std::string& name, int64_t channels, bool is_per_micro_batch)
+      : all_reduce_sum_(is_per_micro_batch ? AllReduceSum() : context.all_reduce_sum),
         weight_(context.store->constant(name + ".weight", {channels}, 1)),
-        shift_(context.store->constant(name + ".bias", {channels}, 0)),
-        running_mean_(context.store->buffer(name + ".running_mean", {channels}, 0)),
-        running_var_(context.store->buffer(name + ".running_var", {channels}, 1)) {}
+        shift_(context.store->constant(name + ".bias", {channels}, 0)) {
+    if (is_per_micro_batch) {
+      mean_ = context.store->averaged_buffer(name + ".running_mean", {channels}, 0);
+      variance_ = context.store->averaged_buffer(name + ".running_var", {channels}, 1);
+    } else {
+      mean_.tensor = context.store->buffer(name + ".running_mean", {channels}, 0);
+      variance_.tensor = context.store->buffer(name + ".running_var", {channels}, 1);
+    }
+  }
 
   at::Tensor forward(const at::Tensor& x, const std::optional<at::Tensor>& bias, const std::vector<int64_t>& lengths,
                      const ForwardContext& context, const Epilogue& epilogue) override {
     const at::Tensor input = with_bias(x, bias);
     if (!context.is_training) {
-      const at::Tensor scale = weight_ * (running_var_ + kEpsilon).rsqrt();
-      return fused_gate((input - running_mean_) * scale + shift_, {}, {}, lengths, epilogue);
+      const at::Tensor scale = weight_ * (variance_.tensor + kEpsilon).rsqrt();
+      return fused_gate((input - mean_.tensor) * scale + shift_, {}, {}, lengths, epilogue);
     }
     auto call = c10::make_intrusive<BatchNormCall>();
     call->all_reduce_sum = all_reduce_sum_;
@@ -139,14 +145,19 @@ class BatchNorm : public Norm {
  private:
   void update_running(const BatchNormCall& call) {
     const double unbias = call.count / std::max(1.0, call.count - 1);
-    running_mean_.mul_(1 - kMomentum).add_(call.mean, kMomentum);
-    running_var_.mul_(1 - kMomentum).add_(call.variance, kMomentum * unbias);
+    if (mean_.sum.defined()) {
+      mean_.sum.add_(call.mean);
+      variance_.sum.add_(call.variance, unbias);
+      return;
+    }
+    mean_.tensor.mul_(1 - kBufferMomentum).add_(call.mean, kBufferMomentum);
+    variance_.tensor.mul_(1 - kBufferMomentum).add_(call.variance, kBufferMomentum * unbias);
   }
   AllReduceSum all_reduce_sum_;
   at::Tensor weight_;
   at::Tensor shift_;
-  at::Tensor running_mean_;
-  at::Tensor running_var_;
+  Buffer mean_;
+  Buffer variance_;
 };
 
 class NoNorm : public Norm {
@@ -167,13 +178,15 @@ NormOptions NormOptions::from(ConfigNode& node) {
   NormOptions options;
   options.kind = node.choice("norm", options.kind, {"layer", "group", "batch", "none"});
   if (options.kind == "group") options.groups = node.integer("groups", options.groups, {1, 1 << 16});
+  if (options.kind == "batch")
+    options.is_per_micro_batch = node.choice("norm_group", "all_ranks", {"all_ranks", "micro_batch"}) == "micro_batch";
   return options;
 }
 
 std::unique_ptr<Norm> Norm::create(const NormOptions& options, const Block::Context& context, const std::string& name,
                                    int64_t channels) {
   if (options.kind == "layer") return std::make_unique<LayerNorm>(*context.store, name, channels);
-  if (options.kind == "batch") return std::make_unique<BatchNorm>(context, name, channels);
+  if (options.kind == "batch") return std::make_unique<BatchNorm>(context, name, channels, options.is_per_micro_batch);
   if (options.kind == "none") return std::make_unique<NoNorm>();
   if (channels % options.groups != 0)
     throw ConfigError("model.", context.name, ".groups: expected a divisor of ", channels, " channels; found ",

@@ -16,6 +16,9 @@ Activation activation_from(ConfigNode& node, const std::string& fallback);
 struct NormOptions {
   std::string kind = "layer";  // layer, group, batch or none
   int64_t groups = 8;          // group only
+  // batch only: statistics over one micro-batch, which one rank holds whole, instead of over those that all ranks work
+  // on at the same time. Nothing is communicated, and the plan makes the same groups in every world.
+  bool is_per_micro_batch = false;
 
   static NormOptions from(ConfigNode& node);
 };

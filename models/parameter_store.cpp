@@ -30,8 +30,13 @@ at::Tensor ParameterStore::constant(const std::string& name, std::vector<int64_t
 
 at::Tensor ParameterStore::buffer(const std::string& name, std::vector<int64_t> shape, double value) {
   at::Tensor tensor = at::full(shape, value, options_);
-  buffers_.push_back({name, tensor});
+  buffers_.push_back({name, tensor, {}});
   return tensor;
+}
+
+Buffer ParameterStore::averaged_buffer(const std::string& name, std::vector<int64_t> shape, double value) {
+  buffers_.push_back({name, at::full(shape, value, options_), at::zeros(shape, options_)});
+  return buffers_.back();
 }
 
 }  // namespace rehearse

@@ -87,7 +87,7 @@ Difference compare(Arena& found, Arena& expected) {
 Difference whole_gradient_difference(at::ScalarType type) {
   Built reference("layer", type, {}), shared("layer", type, {});
   for (size_t m = 0; m < kMicroBatches; ++m) reference.loss(m * kPerBatch, (m + 1) * kPerBatch, type).backward();
-  Reducer reducer(shared.arena, communicator(), 512);
+  Reducer reducer(shared.arena, communicator(), {.bucket_bytes = 512});
   shared.arena.zero_gradients();
   const size_t per_rank = kMicroBatches / static_cast<size_t>(communicator().size());
   const size_t first = per_rank * static_cast<size_t>(communicator().rank());
@@ -117,7 +117,7 @@ TEST(WholeGradient, InFloatEqualsThatOfOneRank) {
 TEST(BatchNorm, StatisticsAndGradientsAreThoseOfTheGlobalBatch) {
   Built reference("batch", at::kDouble, {}), shared("batch", at::kDouble, sum_over_ranks());
   reference.loss(0, 8, at::kDouble).backward();
-  Reducer reducer(shared.arena, communicator(), 1 << 20);
+  Reducer reducer(shared.arena, communicator(), {.bucket_bytes = 1 << 20});
   const size_t own = 8 / static_cast<size_t>(communicator().size());
   const size_t first = own * static_cast<size_t>(communicator().rank());
   shared.arena.zero_gradients();
@@ -132,9 +132,34 @@ TEST(BatchNorm, StatisticsAndGradientsAreThoseOfTheGlobalBatch) {
   EXPECT_GT((reference.arena.buffers() - 0.5).abs().max().item<double>(), 0.4) << "there are statistics to compare";
 }
 
+// Four micro-batches, dealt out to the ranks: their statistics are their own, so every world computes the same.
+TEST(BatchNorm, PerMicroBatchGradientsAndRunningStatisticsAreThoseOfOneRank) {
+  const std::string norm = "batch, norm_group: micro_batch";
+  Built reference(norm, at::kDouble, {}), shared(norm, at::kDouble, sum_over_ranks());
+  for (size_t m = 0; m < kMicroBatches; ++m) reference.loss(m * kPerBatch, (m + 1) * kPerBatch, at::kDouble).backward();
+  Reducer reducer(shared.arena, communicator(), {.bucket_bytes = 512});
+  shared.arena.zero_gradients();
+  const size_t per_rank = kMicroBatches / static_cast<size_t>(communicator().size());
+  const size_t first = per_rank * static_cast<size_t>(communicator().rank());
+  for (size_t m = first; m < first + per_rank; ++m) {
+    const at::Tensor loss = shared.loss(m * kPerBatch, (m + 1) * kPerBatch, at::kDouble);
+    if (m + 1 == first + per_rank) reducer.arm();
+    loss.backward();
+  }
+  reducer.finish();
+  const Difference difference = compare(shared.arena, reference.arena);
+  EXPECT_LE(difference.whole, 1e-12);
+  EXPECT_LE(difference.worst, 1e-12) << difference.worst_name;
+  reference.arena.average_buffers(kMicroBatches);
+  shared.arena.average_buffers(kMicroBatches);
+  EXPECT_LE((shared.arena.buffers() - reference.arena.buffers()).abs().max().item<double>(), 1e-12);
+  EXPECT_GT((reference.arena.buffers() - 0.5).abs().max().item<double>(), 0.4) << "there are statistics to compare";
+  EXPECT_EQ(shared.arena.buffer_sums().abs().max().item<double>(), 0) << "the next update starts anew";
+}
+
 TEST(Reducer, ARankWithoutAnyGradientDoesNotHangTheOthers) {
   Built built("layer", at::kFloat, {});
-  Reducer reducer(built.arena, communicator(), 512);
+  Reducer reducer(built.arena, communicator(), {.bucket_bytes = 512});
   built.arena.zero_gradients();
   reducer.arm();
   const bool is_idle = communicator().rank() + 1 == communicator().size() && communicator().size() > 1;

@@ -59,7 +59,71 @@ Arena::Arena(ParameterStore& store) {
     at::Tensor view = view_of(buffers_, buffer_segments_[i]);
     view.copy_(store.buffers()[i].tensor);
     store.buffers()[i].tensor.set_data(view);
+    if (store.buffers()[i].sum.defined()) averaged_.push_back(i);
   }
+  if (averaged_.empty()) return;
+  buffer_sums_ = at::zeros_like(buffers_);
+  for (size_t i : averaged_) store.buffers()[i].sum.set_data(view_of(buffer_sums_, buffer_segments_[i]));
+}
+
+void Arena::average_buffers(double num_micro_batches) {
+  if (!buffer_sums_.defined()) return;
+  if (num_micro_batches > 0)
+    for (size_t i : averaged_)
+      view_of(buffers_, buffer_segments_[i])
+          .lerp_(view_of(buffer_sums_, buffer_segments_[i]) / num_micro_batches, kBufferMomentum);
+  buffer_sums_.zero_();
+}
+
+void Arena::reorder(const std::vector<size_t>& order) {
+  REHEARSE_CHECK(order.size() == segments_.size(), "an order names every segment once");
+  const at::Tensor old_parameters = parameters_, old_gradients = gradients_;
+  const std::vector<Segment> old_segments = std::move(segments_);
+  const std::vector<at::Tensor> old_tensors = std::move(tensors_);
+  segments_.clear();
+  tensors_.clear();
+  size_t end = 0;
+  for (const size_t index : order) {
+    const Segment& old = old_segments.at(index);
+    end = place(segments_, old.name, old_tensors[index], old.is_decayed, end);
+    segments_.back().lr_scale = old.lr_scale;
+    segments_.back().is_frozen = old.is_frozen;
+    tensors_.push_back(old_tensors[index]);
+  }
+  REHEARSE_CHECK(padded(end, parameters_.options()) == num_elements_, "an order names every segment once");
+  parameters_ = at::zeros_like(old_parameters);
+  gradients_ = at::zeros_like(old_gradients);
+  for (size_t i = 0; i < order.size(); ++i) {
+    view_of(parameters_, segments_[i]).copy_(view_of(old_parameters, old_segments[order[i]]));
+    view_of(gradients_, segments_[i]).copy_(view_of(old_gradients, old_segments[order[i]]));
+    tensors_[i].set_data(view_of(parameters_, segments_[i]));
+    tensors_[i].mutable_grad() = view_of(gradients_, segments_[i]);
+  }
+  const auto tail_begin = static_cast<int64_t>(num_elements_);
+  gradients_.narrow(0, tail_begin, kTail).copy_(old_gradients.narrow(0, tail_begin, kTail));
+}
+
+void Arena::reorder(const std::vector<std::string>& names, const std::string& where) {
+  std::vector<size_t> order;
+  for (const std::string& name : names) {
+    const auto found =
+        std::find_if(segments_.begin(), segments_.end(), [&](const Segment& segment) { return segment.name == name; });
+    if (found == segments_.end())
+      throw DataError(where, ": expected the names of this model's parameters; found \"", name, "\"");
+    order.push_back(static_cast<size_t>(found - segments_.begin()));
+  }
+  std::vector<size_t> sorted = order;
+  std::sort(sorted.begin(), sorted.end());
+  const bool is_whole = sorted.size() == segments_.size() && std::unique(sorted.begin(), sorted.end()) == sorted.end();
+  if (!is_whole)
+    throw DataError(where, ": expected each of ", segments_.size(), " parameters once; found ", names.size());
+  reorder(order);
+}
+
+std::vector<std::string> Arena::names() const {
+  std::vector<std::string> names;
+  for (const Segment& segment : segments_) names.push_back(segment.name);
+  return names;
 }
 
 int64_t Arena::num_parameters() const {

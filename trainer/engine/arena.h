@@ -12,9 +12,9 @@
 
 namespace rehearse {
 
-// Segments lie in the order in which gradients become ready (reverse order of creation), each at a multiple of 64
-// bytes. The gradient buffer has a tail of kTail elements behind the last segment for values that ride in the last
-// bucket.
+// Segments lie in the order in which gradients become ready (at first: reverse order of creation), each at a multiple
+// of 64 bytes. The gradient buffer has a tail of kTail elements behind the last segment for values that ride in the
+// last bucket.
 class Arena {
  public:
   static constexpr size_t kTail = 64;
@@ -32,8 +32,19 @@ class Arena {
   at::Tensor& parameters() { return parameters_; }  // [elements]
   at::Tensor& gradients() { return gradients_; }    // [elements + kTail]
   at::Tensor& buffers() { return buffers_; }        // [buffer elements]
+  // Sums of what this update's micro-batches measured, in the layout of buffers(); undefined when no buffer wants them.
+  at::Tensor& buffer_sums() { return buffer_sums_; }
+  // Moves those buffers towards the mean of `num_micro_batches`; the sums start again at zero. 0: only that.
+  void average_buffers(double num_micro_batches);
   size_t num_elements() const { return num_elements_; }
   int64_t num_parameters() const;  // without padding
+
+  // Places the segments anew: order[i] is the present index of the new segment i. Values, gradients and tail move
+  // along; flat tensors and offsets known before are stale, so this comes before optimizer state has values.
+  void reorder(const std::vector<size_t>& order);
+  // The same by names, as a checkpoint keeps them; DataError naming `where` when they are not this arena's.
+  void reorder(const std::vector<std::string>& names, const std::string& where);
+  std::vector<std::string> names() const;
 
   void zero_gradients();
   using Tail = std::array<float, kTail>;
@@ -50,8 +61,9 @@ class Arena {
   std::vector<Segment> segments_;
   std::vector<Segment> buffer_segments_;
   std::vector<at::Tensor> tensors_;
-  at::Tensor parameters_, gradients_, buffers_;
-  at::Tensor staged_tail_;  // page-locked, with a device only
+  at::Tensor parameters_, gradients_, buffers_, buffer_sums_;
+  std::vector<size_t> averaged_;  // buffers with a sum
+  at::Tensor staged_tail_;        // page-locked, with a device only
   size_t num_elements_ = 0;
 };
 
