@@ -1,0 +1,154 @@
+// What must not change a run: how many ranks share the optimizer's state, and how many ranks there are.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/data/text_support.h"
+#include "tests/support/tiny_run.h"
+
+namespace rehearse {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Worlds : public ::testing::Test {
+ protected:
+  fs::path folder(const std::string& name) const { return folder_.path() / name; }
+  void train(int ranks, const std::string& name, std::vector<std::string> more) {
+    const ProcessResult result = run_rehearse_ranks(ranks, tiny_train(folder(name), std::move(more)));
+    ASSERT_EQ(result.exit_code, 0) << name << " on " << ranks << " ranks: " << result.err;
+  }
+  std::vector<double> losses(const std::string& name) const {
+    std::vector<double> found;
+    std::ifstream lines(folder(name) / "metrics.jsonl");
+    for (std::string line; std::getline(lines, line);) {
+      const auto record = nlohmann::json::parse(line);
+      if (record.at("kind") == "step") found.push_back(record.at("loss"));
+    }
+    return found;
+  }
+  std::string text(const std::string& name, const char* file) const {
+    std::ifstream in(folder(name) / file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  TemporaryFolder folder_{"worlds"};
+};
+
+// Everything that the update can do at once; a constant rate, so that a run may end early and go on.
+std::vector<std::string> everything(std::vector<std::string> more) {
+  for (const char* setting : {"schedule={type: constant}", "optimizer.ema_decay=0.99", "optimizer.guard.z_score=6",
+                              "optimizer.lr_scale={head: 0.5}"}) {
+    more.emplace_back("--set");
+    more.emplace_back(setting);
+  }
+  return more;
+}
+
+TEST_F(Worlds, ShardedOptimizerStateGivesTheSameBitsOnTwoRanks) {
+  train(2, "whole", everything({}));
+  train(2, "sharded", everything({"--set", "optimizer.shard=true"}));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+    EXPECT_EQ(final_bytes(folder("whole"), file), final_bytes(folder("sharded"), file)) << file;
+}
+
+TEST_F(Worlds, ShardedOptimizerStateGivesTheSameBitsOnFourRanksInFixedOrder) {
+  train(4, "whole", everything({"--set", "deterministic=true", "--set", "budget.steps=60"}));
+  train(4, "sharded", everything({"--set", "deterministic=true", "--set", "optimizer.shard=true"}));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+    EXPECT_EQ(final_bytes(folder("whole"), file), final_bytes(folder("sharded"), file)) << file;
+}
+
+TEST_F(Worlds, AShardedRoundedRunResumesBitForBit) {
+  const std::vector<std::string> rounded = {"--set", "optimizer.shard=true", "--set",
+                                            "optimizer.reduce_dtype=bfloat16"};
+  train(2, "unbroken", everything(rounded));
+  auto half = everything(rounded);
+  half.insert(half.end(), {"--set", "budget.steps=35"});
+  train(2, "broken", half);
+  auto rest = everything(rounded);
+  rest.insert(rest.end(), {"--resume", "auto"});
+  train(2, "broken", rest);
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+    EXPECT_EQ(final_bytes(folder("unbroken"), file), final_bytes(folder("broken"), file)) << file;
+  EXPECT_NE(final_bytes(folder("unbroken"), "model.safetensors"),
+            final_bytes(tiny_folder() / "unbroken", "model.safetensors"))
+      << "rounding changes something";
+}
+
+// One rank to step 20, four to step 40, two to the end.
+void train_on_one_four_two(const std::function<void(int, std::vector<std::string>)>& train,
+                           const std::vector<std::string>& settings) {
+  const int worlds[] = {1, 4, 2};
+  const char* ends[] = {"budget.steps=20", "budget.steps=40", "budget.steps=60"};
+  for (int i = 0; i < 3; ++i) {
+    std::vector<std::string> more = settings;
+    more.insert(more.end(), {"--set", ends[i], "--resume", "auto"});
+    train(worlds[i], more);
+  }
+}
+
+std::vector<std::string> uniform_settings() {
+  return {"--set", "schedule={type: constant}", "--set", "curriculum={type: uniform, max_repeats: 0}",
+          "--set", "optimizer.lr=0.002",        "--set", "log.observations=true"};
+}
+
+// From one checkpoint on another number of ranks: the sums differ in their last bits alone.
+TEST_F(Worlds, LossesAgreeForTwentyStepsAfterTheNumberOfRanksChanges) {
+  auto until = [](const char* steps) {
+    std::vector<std::string> more = uniform_settings();
+    more.insert(more.end(), {"--set", steps, "--resume", "auto"});
+    return more;
+  };
+  train(2, "steady", until("budget.steps=20"));
+  for (const char* name : {"one", "four"}) fs::copy(folder("steady"), folder(name), fs::copy_options::recursive);
+  train(2, "steady", until("budget.steps=40"));
+  train(1, "one", until("budget.steps=40"));
+  train(4, "four", until("budget.steps=40"));
+  const std::vector<double> steady = losses("steady");
+  ASSERT_EQ(steady.size(), 40u);
+  for (const char* name : {"one", "four"}) {
+    const std::vector<double> changed = losses(name);
+    ASSERT_EQ(changed.size(), 40u);
+    for (size_t step = 20; step < 40; ++step)
+      EXPECT_NEAR(changed[step] / steady[step], 1, 1e-4) << "step " << step << " on " << name;
+  }
+}
+
+TEST_F(Worlds, UniformDrawsAreTheSameFromOneToFourToTwoRanks) {
+  const std::vector<std::string> settings = uniform_settings();
+  train(2, "steady", settings);
+  // The replay refuses a step in which other utterances are drawn.
+  std::vector<std::string> again = settings;
+  again.insert(again.end(), {"--replay-observations", (folder("steady") / "observations.jsonl").string()});
+  train_on_one_four_two([&](int ranks, const std::vector<std::string>& more) { train(ranks, "changing", more); },
+                        again);
+  EXPECT_EQ(text("steady", "observations.jsonl"), text("changing", "observations.jsonl"));
+}
+
+TEST_F(Worlds, CurriculumDrawsAreTheSameGivenTheSameObservations) {
+  const std::vector<std::string> settings = {"--set", "schedule={type: constant}", "--set", "log.observations=true"};
+  train(2, "steady", settings);
+  std::vector<std::string> replaying = settings;
+  replaying.insert(replaying.end(), {"--replay-observations", (folder("steady") / "observations.jsonl").string()});
+  train_on_one_four_two([&](int ranks, const std::vector<std::string>& more) { train(ranks, "changing", more); },
+                        replaying);
+  EXPECT_EQ(text("steady", "observations.jsonl"), text("changing", "observations.jsonl"))
+      << "utterances, their order and what steered them";
+}
+
+TEST_F(Worlds, AReplayOfOtherDrawsIsRefusedAsData) {
+  const std::vector<std::string> settings = {"--set", "log.observations=true", "--set", "budget.steps=4"};
+  train(1, "first", settings);
+  std::vector<std::string> other = settings;
+  other.insert(other.end(),
+               {"--set", "seed=2", "--replay-observations", (folder("first") / "observations.jsonl").string()});
+  const ProcessResult result = run_rehearse(tiny_train(folder("other"), other));
+  EXPECT_EQ(result.exit_code, 3);
+  ASSERT_EQ(complaints(result.err).size(), 1u) << result.err;
+  EXPECT_NE(complaints(result.err)[0].find("another configuration, seed or corpus?"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace rehearse
