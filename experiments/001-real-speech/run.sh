@@ -25,7 +25,7 @@ for seed in $seeds; do
   peer=$out/peer-$seed
   [[ -e $peer/result.json ]] ||
     (cd experiments/benchmarks/peers && "../../../$python" train.py "../../../$here/config.yaml" --out "$peer" \
-      --sampling balanced --accumulate 2 "${shared[@]}" --set "seed=$seed") >"$peer.log" 2>&1
+      --sampling shuffle --accumulate "${PEER_ACCUMULATE:-2}" "${shared[@]}" --set "seed=$seed") >"$peer.log" 2>&1
   peers+=("$peer/result.json")
 done
 $python experiments/benchmarks/peers/compare.py --ours "${ours[@]}" --peer "${peers[@]}" | tee "$out/comparison-$minutes.txt"

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# peer.sh OUT [SEEDS]: trains on the quick start's corpus with trainer and peer in turn, same minutes; compares test CER.
+# Needs what launch/quickstart.sh makes in corpora/quickstart before it trains.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+out=$(realpath -m "${1:?expected a folder for runs}") seeds=${2:-"1 2 3"}
+corpus=$PWD/corpora/quickstart
+known=(studio phone radio crowd)
+mkdir -p "$out"
+join() { local IFS=,; echo "$*"; }
+train=() tests=()
+for domain in "${known[@]}"; do train+=("$corpus/$domain/train.jsonl"); tests+=("$corpus/$domain/test.jsonl"); done
+ours=() peers=()
+for seed in $seeds; do
+  run=$out/ours-$seed peer=$out/peer-$seed
+  [[ -e $run/evaluation.json ]] || {
+    launch/run.sh -n 2 -- train configs/quickstart.yaml --set "seed=$seed" --set "run.folder=$run" >"$run.log" 2>&1
+    build/bin/rehearse evaluate "$run" --manifest "$(join "${tests[@]}")" --json "$run/evaluation.json" >"$run.table"
+  }
+  [[ -e $peer/result.json ]] ||
+    (cd experiments/benchmarks/peers && ../../../.deps/python/bin/python train.py ../../../configs/quickstart.yaml \
+      --out "$peer" --sampling shuffle --set "seed=$seed" --set "data.train=[$(join "${train[@]}")]" \
+      --set "data.valid=[$(join "${tests[@]}")]" --set "data.tokenizer=$corpus/characters.txt") >"$peer.log" 2>&1
+  ours+=("$run/evaluation.json") peers+=("$peer/result.json")
+done
+.deps/python/bin/python experiments/benchmarks/peers/compare.py --ours "${ours[@]}" --peer "${peers[@]}" | tee "$out/comparison.txt"
