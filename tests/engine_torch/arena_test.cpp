@@ -97,11 +97,41 @@ TEST(Arena, BackwardAccumulatesIntoTheFlatBuffer) {
   EXPECT_EQ(small.weight.grad().abs().max().item<float>(), 0);
 }
 
+TEST(Arena, ReorderingMovesValuesGradientsAndTailAndKeepsTheHandles) {
+  SmallStore small;
+  Arena arena(small.store);
+  small.loss().backward();
+  const at::Tensor weight = small.weight.detach().clone(), gradient = small.weight.grad().clone();
+  arena.gradients()[static_cast<int64_t>(arena.num_elements()) + 2] = 5;
+  const size_t elements = arena.num_elements();
+  arena.reorder({2, 0, 1});
+  EXPECT_EQ(arena.names(), (std::vector<std::string>{"weight", "unused", "bias"}));
+  EXPECT_EQ(arena.num_elements(), elements);
+  EXPECT_TRUE(at::equal(small.weight, weight));
+  EXPECT_TRUE(at::equal(small.weight.grad(), gradient));
+  EXPECT_EQ(arena.gradients()[static_cast<int64_t>(elements) + 2].item<float>(), 5);
+  slice_of(arena.parameters(), segment_of(arena, "weight")).fill_(3);
+  EXPECT_EQ(small.weight.min().item<float>(), 3);
+  arena.zero_gradients();
+  small.loss().backward();
+  EXPECT_GT(slice_of(arena.gradients(), segment_of(arena, "weight")).abs().max().item<float>(), 0);
+}
+
+TEST(Arena, AnOrderOfAnotherModelIsRefused) {
+  SmallStore small;
+  Arena arena(small.store);
+  arena.reorder({"bias", "weight", "unused"}, "state.json");
+  EXPECT_EQ(arena.names().front(), "bias");
+  EXPECT_THROW(arena.reorder({"bias", "weight"}, "state.json"), DataError);
+  EXPECT_THROW(arena.reorder({"bias", "weight", "other"}, "state.json"), DataError);
+  EXPECT_THROW(arena.reorder({"bias", "bias", "weight"}, "state.json"), DataError);
+}
+
 class ReducerTest : public ::testing::Test {
  protected:
   void run(Communicator& communicator, size_t bucket_bytes, int micro_batches) {
     arena_ = std::make_unique<Arena>(small_.store);
-    reducer_ = std::make_unique<Reducer>(*arena_, communicator, bucket_bytes);
+    reducer_ = std::make_unique<Reducer>(*arena_, communicator, Reducer::Options{.bucket_bytes = bucket_bytes});
     for (int round = 0; round < 2; ++round) {  // twice: arm() starts afresh
       arena_->zero_gradients();
       for (int i = 0; i < micro_batches; ++i) {
@@ -162,7 +192,7 @@ TEST_F(ReducerTest, DoublesAreReducedAsDoubles) {
   plain.loss().backward();
   Arena arena(small.store);
   FakeCommunicator two(2);
-  Reducer reducer(arena, two, 64);
+  Reducer reducer(arena, two, {.bucket_bytes = 64});
   arena.zero_gradients();
   reducer.arm();
   small.loss().backward();
@@ -170,10 +200,67 @@ TEST_F(ReducerTest, DoublesAreReducedAsDoubles) {
   EXPECT_TRUE(at::equal(small.weight.grad(), 2 * plain.weight.grad()));
 }
 
+TEST_F(ReducerTest, TheOrderOfGradientsIsThatOfTheBackwardPass) {
+  FakeCommunicator two(2);
+  run(two, 64, 1);
+  const std::vector<size_t> order = reducer_->ready_order();
+  ASSERT_EQ(order.size(), 3u);
+  EXPECT_EQ(arena_->segments()[order[0]].name, "bias") << "the addition comes last, so its gradient comes first";
+  EXPECT_EQ(arena_->segments()[order[1]].name, "weight");
+  EXPECT_EQ(arena_->segments()[order[2]].name, "unused") << "what never came is last";
+}
+
+TEST_F(ReducerTest, AFrozenParameterHoldsUpNoBucket) {
+  FakeCommunicator two(2);
+  arena_ = std::make_unique<Arena>(small_.store);
+  arena_->segments()[0].is_frozen = true;
+  arena_->tensor(0).set_requires_grad(false);  // "unused"
+  Reducer reducer(*arena_, two, {.bucket_bytes = 1});
+  reducer.arm();
+  small_.loss().backward();
+  EXPECT_GE(two.calls.size(), 1u) << "the second bucket went out inside backward";
+  reducer.finish();
+  EXPECT_EQ(two.calls.size(), 3u);
+}
+
+TEST_F(ReducerTest, FirstAndLastBucketHaveTheirOwnSizes) {
+  SmallStore small;
+  for (int i = 0; i < 10; ++i) small.store.constant(concat("more.", i), {16}, 1);
+  Arena arena(small.store);  // ten of 64 bytes, then unused, bias and weight: 64, 64, 192
+  FakeCommunicator two(2);
+  const auto sizes = [&](const Reducer::Options& options) {
+    Reducer reducer(arena, two, options);
+    two.calls.clear();
+    reducer.arm();
+    reducer.finish();
+    return two.calls.size();
+  };
+  EXPECT_EQ(sizes({.bucket_bytes = 1 << 20}), 1u);
+  EXPECT_EQ(sizes({.bucket_bytes = 1 << 20, .first_bucket_bytes = 64}), 2u);
+  EXPECT_EQ(sizes({.bucket_bytes = 1 << 20, .first_bucket_bytes = 64, .last_bucket_bytes = 256}), 3u);
+  EXPECT_EQ(sizes({.bucket_bytes = 256, .first_bucket_bytes = 64, .last_bucket_bytes = 64}), 5u);
+}
+
+TEST_F(ReducerTest, RoundedGradientsKeepEightBitsAndTheTailAllOfThem) {
+  SmallStore plain;
+  plain.loss(1).backward();
+  FakeCommunicator two(2);
+  arena_ = std::make_unique<Arena>(small_.store);
+  Reducer reducer(*arena_, two, {.bucket_bytes = 64, .as_bfloat16 = true});
+  reducer.arm();
+  small_.loss(1).backward();
+  const float exact = 16777215;  // does not fit into bfloat16
+  arena_->gradients()[static_cast<int64_t>(arena_->num_elements())] = exact;
+  reducer.finish();
+  EXPECT_TRUE(at::allclose(small_.weight.grad(), 2 * plain.weight.grad(), 1.0 / 128));
+  EXPECT_FALSE(at::equal(small_.weight.grad(), 2 * plain.weight.grad())) << "they were rounded";
+  EXPECT_EQ(arena_->gradients()[static_cast<int64_t>(arena_->num_elements())].item<float>(), 2 * exact);
+}
+
 TEST_F(ReducerTest, FinishWithoutArmIsABug) {
   Arena arena(small_.store);
   FakeCommunicator two(2);
-  Reducer reducer(arena, two, 64);
+  Reducer reducer(arena, two, {.bucket_bytes = 64});
   EXPECT_THROW(reducer.finish(), BugError);
 }
 

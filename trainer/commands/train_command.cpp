@@ -23,6 +23,9 @@ class TrainCommand : public Command {
                    "auto (the newest whole checkpoint of the run folder, if any) or a checkpoint");
     app.add_flag("--strict-resume", request_.strict_resume, "refuse to resume where the result would not be bit-exact");
     app.add_option("--init", request_.init, "start from the weights and the CER table of this checkpoint or run");
+    app.add_option(
+        "--replay-observations", request_.replay_observations,
+        "observations.jsonl of another run (log.observations): its CERs steer the draws in place of the own");
   }
   int run() override {
     request_.version_text = version_text();

@@ -1,6 +1,8 @@
 // Bucketed all-reduce of the gradient arena, launched inside backward as gradients become ready.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <future>
 #include <memory>
 #include <vector>
@@ -11,11 +13,18 @@
 namespace rehearse {
 
 // Buckets are slices of the gradient buffer, launched strictly in index order, so that every rank makes the same calls.
-// The last bucket carries the arena's tail and goes out in finish(). Used from the training thread only.
+// The arena's tail goes out in finish(), with the last bucket; sums of running statistics after it. Frozen segments are
+// never waited for. Used from the training thread only.
 class Reducer {
  public:
-  // bucket_bytes: a bucket ends with the segment that reaches it. Arena and communicator outlive the reducer.
-  Reducer(Arena& arena, Communicator& communicator, size_t bucket_bytes);
+  struct Options {
+    size_t bucket_bytes = 1 << 20;  // a bucket ends with the segment that reaches it
+    size_t first_bucket_bytes = 0;  // the same for the first one, which starts the overlap; 0: as the others
+    size_t last_bucket_bytes = 0;   // at most this much is left for the one that nothing hides; 0: as the others
+    bool as_bfloat16 = false;       // gradients travel rounded to bfloat16, the tail does not
+  };
+  // Arena and communicator outlive the reducer; the arena's order must not change meanwhile.
+  Reducer(Arena& arena, Communicator& communicator, const Options& options);
   ~Reducer();
 
   // Before the backward pass of the update's last micro-batch; earlier micro-batches only accumulate.
@@ -25,23 +34,32 @@ class Reducer {
 
   size_t num_buckets() const { return buckets_.size(); }
   double exposed_seconds() const { return exposed_seconds_; }  // spent waiting in the last finish()
+  // Segments in the order in which their gradients came in the last armed backward pass; those that never came are
+  // last. Empty in a world of one, which has nothing to overlap.
+  std::vector<size_t> ready_order() const;
 
  private:
   struct Bucket {
     size_t offset = 0, length = 0;  // elements
-    size_t num_segments = 0;
+    size_t first_segment = 0, num_segments = 0;
     size_t num_waiting = 0;
   };
+  void cut_buckets(const Options& options);
+  void add_hooks();
   void on_ready(size_t segment);
   void launch(size_t bucket);
+  void launch_buffer_sums();
+  void launch_as_bfloat16(const Bucket& bucket, const std::string& what);
 
   Arena& arena_;
   Communicator& communicator_;
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_segment_;
   std::vector<bool> is_ready_;
+  std::vector<size_t> arrivals_;
   size_t next_to_launch_ = 0;
   bool is_armed_ = false;
+  at::Tensor rounded_;  // [elements] bfloat16, where gradients travel that way
   std::vector<std::future<void>> in_flight_;
   double exposed_seconds_ = 0;
   struct Hooks;

@@ -58,8 +58,12 @@ void read_cadence(ConfigNode root, RunOptions& options) {
   ConfigNode comm = root.child("comm");
   options.comm = CommLimits::from(comm);
   options.bucket_bytes = comm.integer("bucket_kb", 1024, {1, 1 << 20}) * 1024;
+  options.first_bucket_bytes = comm.integer("first_bucket_kb", 256, {0, 1 << 20}) * 1024;
+  options.last_bucket_bytes = comm.integer("last_bucket_kb", 256, {0, 1 << 20}) * 1024;
   options.checksum_every_steps = comm.integer("checksum_every_steps", 100, {0, int64_t{1} << 40});
-  options.log_every_steps = root.child("log").integer("every_steps", 10, {1, 1000000});
+  ConfigNode log = root.child("log");
+  options.log_every_steps = log.integer("every_steps", 10, {1, 1000000});
+  options.log_observations = log.boolean("observations", false);
 }
 
 }  // namespace
@@ -69,11 +73,21 @@ CommLimits CommLimits::from(ConfigNode comm) {
   return {comm.number("timeout_s", 300, {0.5, 1e6}), comm.number("term_grace_s", 3, {0.5, 1e6})};
 }
 
+UpdateOptions UpdateOptions::from(ConfigNode optimizer) {
+  UpdateOptions options;
+  options.clip_norm = optimizer.number("clip_norm", 1.0, {0, 1e9});
+  options.is_sharded = optimizer.boolean("shard", false);
+  options.ema_decay = optimizer.number("ema_decay", 0, {0, 0.999999});
+  options.guard = OutlierGuard::Options::from(optimizer);
+  return options;
+}
+
 RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   ConfigNode root = config.root();
   RunOptions options;
   options.seed = static_cast<uint64_t>(root.integer("seed", 1, {0, std::numeric_limits<int64_t>::max()}));
   options.device = root.choice("device", "cpu", {"cpu", "cuda"});
+  options.is_deterministic = root.boolean("deterministic", false);
   options.threads = static_cast<int>(root.integer("threads", 0, {0, 1024}));
   options.folder = root.child("run").text("folder", "");
   if (options.folder.empty()) options.folder = "runs/" + fs::path(config_path).stem().string();
@@ -82,7 +96,8 @@ RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   options.batch = BatchPlanner::Options::from(batch, curriculum);
   ConfigNode optimizer = root.child("optimizer");
   options.lr = optimizer.number("lr", 0.002, {0, 1000});
-  options.clip_norm = optimizer.number("clip_norm", 1.0, {0, 1e9});
+  options.reduce_as_bfloat16 = optimizer.choice("reduce_dtype", "float32", {"float32", "bfloat16"}) == "bfloat16";
+  options.update = UpdateOptions::from(optimizer);
   read_budget(root.child("budget"), options);
   read_cadence(root, options);
   return options;

@@ -9,6 +9,7 @@
 #include "data/loader.h"
 #include "data/sampler/batch_planner.h"
 #include "trainer/base/config.h"
+#include "trainer/engine/update_options.h"
 
 namespace rehearse {
 
@@ -40,8 +41,10 @@ struct RunOptions {
   Loader::Options loader;
   BatchPlanner::Options batch;
 
+  bool is_deterministic = false;
   double lr = 0;
-  double clip_norm = 0;
+  bool reduce_as_bfloat16 = false;
+  UpdateOptions update;
   BudgetOptions budget;
 
   int64_t validate_every_steps = 0;
@@ -56,9 +59,10 @@ struct RunOptions {
   bool keep_best = true;
 
   CommLimits comm;
-  int64_t bucket_bytes = 0;
+  int64_t bucket_bytes = 0, first_bucket_bytes = 0, last_bucket_bytes = 0;
   int64_t checksum_every_steps = 0;
   int64_t log_every_steps = 10;
+  bool log_observations = false;
 
   // config_path names the default run folder. Files named in the configuration must exist: ConfigError else.
   static RunOptions from(Config& config, const std::string& config_path);

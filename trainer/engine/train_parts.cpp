@@ -1,6 +1,8 @@
 #include "trainer/engine/train_parts.h"
 
 #include "trainer/base/registry.h"
+#include "trainer/engine/parameter_groups.h"
+#include "trainer/engine/update.h"
 
 namespace rehearse {
 namespace {
@@ -53,17 +55,20 @@ uint64_t planned_draws(const RunOptions& options, const Corpus& corpus) {
   return static_cast<uint64_t>(draws);
 }
 
-RunParts::RunParts(Config& config, const std::string& config_path, AllReduceSum all_reduce_sum, at::Device device)
+RunParts::RunParts(Config& config, const std::string& config_path, const Place& place)
     : options(RunOptions::from(config, config_path)) {
   ConfigNode root = config.root();
   ConfigNode data = root.child("data");
   augmentations = build_augmentations(data, {Recognizer::kSampleRateHz});
   recognizer = std::make_unique<Recognizer>(config, load_tokenizer(options.tokenizer), options.seed,
-                                            std::move(all_reduce_sum), device);
+                                            place.all_reduce_sum, place.device);
+  apply_parameter_groups(root.child("optimizer"), recognizer->arena());
   schedule = build<Schedule>(root.child("schedule"), "cosine", {});
-  optimizer =
-      build<Optimizer>(root.child("optimizer"), "adamw",
-                       {recognizer->arena().num_elements(), device.is_cpu() ? nullptr : installed_device_kernels()});
+  const auto bounds = shard_bounds(recognizer->arena().num_elements(), options.update.is_sharded ? place.size : 1);
+  const auto shard = static_cast<size_t>(options.update.is_sharded ? place.rank : 0);
+  optimizer = build<Optimizer>(
+      root.child("optimizer"), "adamw",
+      {bounds[shard + 1] - bounds[shard], place.device.is_cpu() ? nullptr : installed_device_kernels()});
 
   const auto frames = [this](double duration_s) { return recognizer->task().output_frames(duration_s); };
   corpus = std::make_unique<Corpus>(read_manifests(options.train_manifests), recognizer->normalizer(),

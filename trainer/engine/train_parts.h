@@ -18,7 +18,13 @@ namespace rehearse {
 
 // Reads every key of the configuration; the last thing it does is to refuse unknown ones. `config` outlives the parts.
 struct RunParts {
-  RunParts(Config& config, const std::string& config_path, AllReduceSum all_reduce_sum, at::Device device = at::kCPU);
+  // Where the parts live; the default is a world of one on the CPU.
+  struct Place {
+    AllReduceSum all_reduce_sum;
+    at::Device device = at::kCPU;
+    int rank = 0, size = 1;
+  };
+  RunParts(Config& config, const std::string& config_path, const Place& place);
 
   RunOptions options;
   AudioReaders readers;

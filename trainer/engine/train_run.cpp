@@ -47,7 +47,7 @@ class Run {
         device_(device),
         communicator_(communicator),
         config_(Config::load(request.config_path, request.overrides)),
-        parts_(config_, request.config_path, all_reduce_of(communicator), device.torch()),
+        parts_(config_, request.config_path, {all_reduce_of(communicator), device.torch(), world.rank(), world.size()}),
         folder_(parts_.options.folder) {}
 
   int execute() {
@@ -66,6 +66,12 @@ class Run {
     std::optional<LoadedCheckpoint> checkpoint = find_checkpoint();
     RunLog run_log({world_.rank() != 0, folder_, checkpoint ? checkpoint->step : 0}, *log_);
     describe(run_log, checkpoint ? checkpoint->step : 0, threads);
+    std::unique_ptr<ObservationWriter> observation_log;
+    if (parts_.options.log_observations && world_.rank() == 0)
+      observation_log =
+          std::make_unique<ObservationWriter>(folder_ / "observations.jsonl", checkpoint ? checkpoint->step : 0);
+    std::optional<ObservationReplay> replay;
+    if (!request_.replay_observations.empty()) replay.emplace(request_.replay_observations);
     const nlohmann::json front_end = parts_.recognizer->task().front_end();
     Trainer trainer({parts_.options,
                      *parts_.recognizer,
@@ -79,6 +85,8 @@ class Run {
                      *parts_.schedule,
                      communicator_,
                      run_log,
+                     observation_log.get(),
+                     replay ? &*replay : nullptr,
                      {{"config.yaml", config_.resolved()},
                       {parts_.recognizer->tokenizer().file_name(), parts_.recognizer->tokenizer().serialized()},
                       {"front_end.json", front_end.dump(1)}},
@@ -226,6 +234,7 @@ int train(const TrainRequest& request) {
     const CommLimits limits = CommLimits::from(config.root().child("comm"));
     comm.timeout_s = limits.timeout_s;
     comm.term_grace_s = limits.term_grace_s;
+    comm.fixed_order = config.root().boolean("deterministic", false);
     device = Device::open(config.root().choice("device", "cpu", {"cpu", "cuda"}), world);
   } catch (const Error&) {
     mistake = std::current_exception();

@@ -13,6 +13,7 @@ struct TrainRequest {
   std::string resume;                  // "", "auto" or a checkpoint
   bool strict_resume = false;          // refuse what would not be bit-exact
   std::string init;                    // checkpoint to fine-tune from, or ""
+  std::string replay_observations;     // observations.jsonl of another run, or ""
   std::string version_text;
   std::map<std::string, std::string> versions;
 };

@@ -11,6 +11,7 @@
 #include "trainer/engine/device.h"
 #include "trainer/engine/evaluator.h"
 #include "trainer/engine/stop_signal.h"
+#include "trainer/engine/train_parts.h"
 
 namespace rehearse {
 namespace {
@@ -35,11 +36,36 @@ static_assert(std::is_trivially_copyable_v<PackedObservation>);
 
 Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts),
+      ids_(ids_of(parts.corpus)),
       source_(parts.sampler, parts.planner),
-      reducer_(parts.recognizer.arena(), parts.communicator, static_cast<size_t>(parts.options.bucket_bytes)) {
+      update_(parts.options.update, parts.recognizer.arena(), parts.optimizer, parts.communicator) {
+  make_reducer();
   Loader::Options loader = parts.options.loader;
   loader.sample_rate_hz = Recognizer::kSampleRateHz;
   loader_ = std::make_unique<Loader>(loader, parts.corpus, parts.readers, parts.augmentations, parts.options.seed);
+}
+
+void Trainer::make_reducer() {
+  const RunOptions& options = parts_.options;
+  Reducer::Options reducer;
+  reducer.bucket_bytes = static_cast<size_t>(options.bucket_bytes);
+  reducer.first_bucket_bytes = static_cast<size_t>(options.first_bucket_bytes);
+  reducer.last_bucket_bytes = static_cast<size_t>(options.last_bucket_bytes);
+  reducer.as_bfloat16 = options.reduce_as_bfloat16;
+  reducer_.reset();  // its hooks go before others come
+  reducer_ = std::make_unique<Reducer>(parts_.recognizer.arena(), parts_.communicator, reducer);
+}
+
+// Once per run, after the first backward pass and before the first update: rank 0's order of gradients becomes that of
+// the arena, so that buckets fill up in the order in which they go out.
+void Trainer::adopt_ready_order() {
+  has_order_ = true;
+  const std::vector<size_t> seen = reducer_->ready_order();
+  if (seen.empty()) return;
+  std::vector<uint32_t> order(seen.begin(), seen.end());
+  parts_.communicator.broadcast(std::as_writable_bytes(std::span(order)), 0, "broadcast (order of gradients)");
+  parts_.recognizer.arena().reorder({order.begin(), order.end()});
+  make_reducer();
 }
 
 // Largest share over the budgets that are set; every rank computes it from the same sums.
@@ -150,10 +176,11 @@ void Trainer::run_step() {
   Arena::Tail tail{};
   tally_.write_to(tail.data());
   parts_.recognizer.arena().write_tail(tail);
-  reducer_.finish();
+  reducer_->finish();
   phases_.communication += now_s() - reducing;
 
   const double updating = now_s();
+  if (!has_order_) adopt_ready_order();
   const Arena::GradientTotals totals = parts_.recognizer.arena().gradient_totals();
   last_total_ = StepTally::read_from(totals.tail.data());
   apply_update(last_total_, totals.sum_of_squares);
@@ -187,13 +214,14 @@ void Trainer::run_micro_batch(const LoadedBatch& batch, bool is_last) {
             [&] { output = parts_.recognizer.task().forward(batch, context); });
   phases_.forward += now_s() - forward - output.loss_seconds;
   phases_.ctc += output.loss_seconds;
-  if (is_last) reducer_.arm();
+  if (is_last) reducer_->arm();
   const double backward = now_s();
   on_device(batch, "batch.seconds, or raise batch.micro_batches", [&] {
     if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
   });
   phases_.backward += now_s() - backward;
   const double scoring = now_s();
+  tally_.micro_batches += batch.utterances.empty() ? 0 : 1;
   tally_.tokens += output.normalizer;
   tally_.blank_frames += static_cast<double>(output.blank_frames);
   tally_.frames += static_cast<double>(output.frames);
@@ -223,23 +251,18 @@ void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& ou
   }
 }
 
-// All ranks hold the same reduced gradient, so all skip or none.
 void Trainer::apply_update(const StepTally& total, double gradient_squares) {
-  Arena& arena = parts_.recognizer.arena();
-  const std::span<const float> gradients(arena.gradients().data_ptr<float>(), arena.num_elements());
-  if (total.tokens <= 0) return;
-  gradient_norm_ = std::sqrt(gradient_squares) / total.tokens;
-  if (!std::isfinite(gradient_norm_) || !std::isfinite(total.loss)) {
-    ++progress_.skipped;
-    parts_.run_log.note(progress_.step,
-                        concat("step ", progress_.step, ": the gradient is not finite; update left out"));
+  const Update::Result result = update_.apply(total, gradient_squares, lr_, progress_.updates + 1);
+  const bool is_applied = result.outcome == Update::Outcome::kApplied;
+  parts_.recognizer.arena().average_buffers(is_applied ? total.micro_batches : 0);
+  if (result.outcome == Update::Outcome::kNothingDrawn) return;
+  gradient_norm_ = result.gradient_norm;
+  if (is_applied) {
+    ++progress_.updates;
     return;
   }
-  const double clip = parts_.options.clip_norm;
-  const double scale = (clip > 0 && gradient_norm_ > clip ? clip / gradient_norm_ : 1.0) / total.tokens;
-  ++progress_.updates;
-  parts_.optimizer.step({arena.parameters().data_ptr<float>(), arena.num_elements()}, gradients, arena.segments(), lr_,
-                        scale, progress_.updates);
+  ++progress_.skipped;
+  parts_.run_log.note(progress_.step, concat("step ", progress_.step, ": ", result.reason, "; update left out"));
 }
 
 void Trainer::gather_observations(uint64_t step, bool in_warmup) {
@@ -253,6 +276,8 @@ void Trainer::gather_observations(uint64_t step, bool in_warmup) {
     }
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
+  if (parts_.observations) parts_.observations->replace(step, all, ids_);
+  if (parts_.observation_log) parts_.observation_log->write(step, all, ids_);
   source_.observe(step, std::move(all), in_warmup);
 }
 

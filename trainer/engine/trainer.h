@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "trainer/base/log.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/engine/observation_log.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/recognizer.h"
 #include "trainer/engine/reducer.h"
@@ -18,6 +19,7 @@
 #include "trainer/engine/schedule.h"
 #include "trainer/engine/step_source.h"
 #include "trainer/engine/step_tally.h"
+#include "trainer/engine/update.h"
 
 namespace rehearse {
 
@@ -35,8 +37,10 @@ struct TrainerParts {
   Schedule& schedule;
   Communicator& communicator;
   RunLog& run_log;
-  std::map<std::string, std::string> files;  // that go into every checkpoint
-  nlohmann::json facts;                      // versions, threads, hash, old runs: into state.json
+  ObservationWriter* observation_log = nullptr;     // rank 0, when asked for
+  const ObservationReplay* observations = nullptr;  // another run's, in place of one's own
+  std::map<std::string, std::string> files;         // that go into every checkpoint
+  nlohmann::json facts;                             // versions, threads, hash, old runs: into state.json
 };
 
 // One run. All ranks do the same; what differs is in the micro-batches they take.
@@ -70,6 +74,8 @@ class Trainer {
   void run_micro_batch(const LoadedBatch& batch, bool is_last);
   void record_observations(const LoadedBatch& batch, const TaskOutput& output);
   void estimate_draws();
+  void make_reducer();
+  void adopt_ready_order();
   void apply_update(const StepTally& total, double gradient_squares);
   void gather_observations(uint64_t step, bool in_warmup);
   void log_step(bool is_last);
@@ -82,8 +88,11 @@ class Trainer {
   void finish_run();
 
   TrainerParts parts_;
+  std::vector<uint64_t> ids_;  // stable ids of the corpus
   StepSource source_;
-  Reducer reducer_;
+  Update update_;
+  std::unique_ptr<Reducer> reducer_;
+  bool has_order_ = false;  // the arena lies in ready order
   std::unique_ptr<Loader> loader_;
   Progress progress_;
   double start_elapsed_s_ = 0;  // elapsed_s when this process began

@@ -96,8 +96,11 @@ void Trainer::log_sampler() {
 void Trainer::validate() {
   progress_.last_validation_s = progress_.elapsed_s;
   if (!parts_.validation) return;
-  const auto scores = score_corpus(parts_.recognizer, *parts_.validation, parts_.readers,
-                                   parts_.options.validation_batch_s, parts_.communicator);
+  const auto scores = [&] {
+    const AveragedWeights averaged(update_, parts_.recognizer.arena());
+    return score_corpus(parts_.recognizer, *parts_.validation, parts_.readers, parts_.options.validation_batch_s,
+                        parts_.communicator);
+  }();
   ValidationMetrics metrics;
   metrics.step = progress_.step;
   metrics.time_s = progress_.elapsed_s;
@@ -127,12 +130,14 @@ void Trainer::save() {
   if (progress_.last_saved_step == progress_.step && progress_.step > 0) return;
   progress_.last_save_s = progress_.elapsed_s;
   progress_.last_saved_step = progress_.step;
+  const std::vector<TensorSpan> optimizer_state = update_.state();  // with sharding all ranks take part
   if (parts_.communicator.rank() == 0) {
     CheckpointContents contents;
     contents.step = progress_.step;
     contents.model = parts_.recognizer.weights();
-    for (const auto& [name, values] : parts_.optimizer.state())
-      contents.optimizer.push_back({name, {static_cast<int64_t>(values.size())}, values});
+    contents.optimizer = optimizer_state;
+    contents.state.values["arena"] = parts_.recognizer.arena().names();
+    contents.state.values["guard"] = update_.guard().save();
     source_.save(contents.state);
     contents.files = parts_.files;
     contents.state.values["facts"] = parts_.facts;
@@ -155,14 +160,18 @@ void Trainer::save() {
 
 void Trainer::load(const LoadedCheckpoint& checkpoint) {
   parts_.recognizer.load_weights(checkpoint);
-  for (auto& [name, values] : parts_.optimizer.state()) {
-    const auto found = checkpoint.optimizer.find(name);
-    if (found == checkpoint.optimizer.end() || found->second.values.size() != values.size())
-      throw DataError((checkpoint.path / "optimizer.safetensors").string(), ": expected ", values.size(),
-                      " values of \"", name, "\"; found others; start a new run with --init to use the weights alone");
-    std::copy(found->second.values.begin(), found->second.values.end(), values.begin());
+  const std::string where = (checkpoint.path / "state.json").string();
+  try {
+    const nlohmann::json& values = checkpoint.state.values;
+    if (values.contains("arena"))
+      parts_.recognizer.arena().reorder(values.at("arena").get<std::vector<std::string>>(), where);
+    if (values.contains("guard")) update_.guard().load(values.at("guard"));
+  } catch (const nlohmann::json::exception& failure) {
+    throw DataError(where, ": expected the arena's order and the guard; found ", failure.what());
   }
-  parts_.optimizer.state_written();
+  has_order_ = true;
+  make_reducer();
+  update_.load_state(checkpoint);
   source_.load(checkpoint.state);
   try {
     const auto& saved = checkpoint.state.values.at("progress");
@@ -176,8 +185,7 @@ void Trainer::load(const LoadedCheckpoint& checkpoint) {
     progress_.validations_without_gain = saved.at("validations_without_gain");
     progress_.last_validation_s = saved.at("last_validation_s");
   } catch (const nlohmann::json::exception& failure) {
-    throw DataError((checkpoint.path / "state.json").string(), ": progress: expected the trainer's counters; found ",
-                    failure.what());
+    throw DataError(where, ": progress: expected the trainer's counters; found ", failure.what());
   }
 }
 

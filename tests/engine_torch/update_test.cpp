@@ -1,0 +1,164 @@
+#include "trainer/engine/update.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "models/torch_prelude.h"
+#include "tests/support/fake_communicator.h"
+#include "trainer/base/registry.h"
+#include "trainer/engine/parameter_groups.h"
+
+namespace rehearse {
+namespace {
+
+// Plain gradient descent, so that every number can be worked out by hand.
+struct Small {
+  ParameterStore store{5, at::TensorOptions().dtype(at::kFloat)};
+  at::Tensor first = store.constant("blocks.1.weight", {40}, 1), second = store.constant("blocks.12.weight", {20}, 1),
+             head = store.constant("head.bias", {3}, 1);
+  Arena arena{store};
+  FakeCommunicator lone{1};
+  std::unique_ptr<Optimizer> optimizer;
+  Small() {
+    Config config = Config::parse("{momentum: 0, weight_decay: 0}");
+    optimizer = Registry<Optimizer>::instance().create("sgd", config.root(), {arena.num_elements()});
+  }
+  Update::Result apply(Update& update, float gradient, double lr, uint64_t index = 1, double tokens = 1) {
+    arena.zero_gradients();
+    for (at::Tensor one : {first, second, head}) one.mutable_grad().fill_(gradient);
+    StepTally total;
+    total.tokens = tokens;
+    total.loss = 2 * tokens;
+    return update.apply(total, arena.gradient_totals().sum_of_squares, lr, index);
+  }
+};
+
+constexpr double kRoot = 7.937253933193772;  // √63, the number of parameters
+
+TEST(Update, DividesByTheTokensOfAllRanks) {
+  Small small;
+  Update update({.clip_norm = 0}, small.arena, *small.optimizer, small.lone);
+  const Update::Result result = small.apply(update, 10, 0.1, 1, 20);
+  EXPECT_EQ(result.outcome, Update::Outcome::kApplied);
+  EXPECT_NEAR(result.gradient_norm, kRoot / 2, 1e-6);
+  EXPECT_NEAR(small.first[0].item<float>(), 1 - 0.1 * 0.5, 1e-6);
+}
+
+TEST(Update, ClipsTheNormOfTheWholeGradient) {
+  Small small;
+  Update update({.clip_norm = 1}, small.arena, *small.optimizer, small.lone);
+  EXPECT_NEAR(small.apply(update, 5, 0.1).gradient_norm, 5 * kRoot, 1e-5) << "the norm before clipping is reported";
+  EXPECT_NEAR(small.head[0].item<float>(), 1 - 0.1 / kRoot, 1e-6);
+}
+
+TEST(Update, AGradientThatIsNotFiniteChangesNothing) {
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    Small small;
+    Update update({.ema_decay = 0.9}, small.arena, *small.optimizer, small.lone);
+    const Update::Result result = small.apply(update, bad, 0.1);
+    EXPECT_EQ(result.outcome, Update::Outcome::kLeftOut);
+    EXPECT_NE(result.reason.find("not finite"), std::string::npos);
+    EXPECT_EQ(small.first[0].item<float>(), 1);
+  }
+}
+
+TEST(Update, WithoutTokensNothingHappens) {
+  Small small;
+  Update update({}, small.arena, *small.optimizer, small.lone);
+  EXPECT_EQ(small.apply(update, 1, 0.1, 1, 0).outcome, Update::Outcome::kNothingDrawn);
+}
+
+TEST(Update, AnOutlierIsLeftOutWithItsReason) {
+  Small small;
+  Update update({.clip_norm = 0, .guard = {.z_score = 4, .window = 20}}, small.arena, *small.optimizer, small.lone);
+  for (uint64_t i = 1; i <= 20; ++i) small.apply(update, 1, 0.0, i);
+  const Update::Result result = small.apply(update, 1000, 1, 21);
+  EXPECT_EQ(result.outcome, Update::Outcome::kLeftOut);
+  EXPECT_NE(result.reason.find("gradient norm"), std::string::npos) << result.reason;
+  EXPECT_EQ(small.first[0].item<float>(), 1);
+}
+
+TEST(Update, TheAverageFollowsTheWeightsAndIsUsedOnlyWhileAsked) {
+  Small small;
+  Update update({.clip_norm = 0, .ema_decay = 0.999}, small.arena, *small.optimizer, small.lone);
+  double weight = 1, average = 1;
+  for (uint64_t i = 1; i <= 5; ++i) {
+    small.apply(update, 1, 0.1, i);
+    weight -= 0.1;
+    const double decay = (1.0 + static_cast<double>(i)) / (10.0 + static_cast<double>(i));
+    average = decay * average + (1 - decay) * weight;
+  }
+  EXPECT_NEAR(small.second[3].item<float>(), weight, 1e-5);
+  {
+    const AveragedWeights averaged(update, small.arena);
+    EXPECT_NEAR(small.second[3].item<float>(), average, 1e-5);
+  }
+  EXPECT_NEAR(small.second[3].item<float>(), weight, 1e-5);
+}
+
+TEST(ShardBounds, CoverTheArenaInAlignedSlices) {
+  for (const size_t elements : {16u, 48u, 1008u, 100000u})
+    for (const int shards : {1, 2, 3, 4, 7}) {
+      const std::vector<size_t> bounds = shard_bounds(elements, shards);
+      ASSERT_EQ(bounds.size(), static_cast<size_t>(shards) + 1);
+      EXPECT_EQ(bounds.front(), 0u);
+      EXPECT_EQ(bounds.back(), elements);
+      EXPECT_TRUE(std::is_sorted(bounds.begin(), bounds.end()));
+      for (size_t i = 0; i + 1 < bounds.size(); ++i) EXPECT_EQ(bounds[i] % 16, 0u);
+    }
+}
+
+void apply_groups(Small& small, const std::string& yaml) {
+  Config config = Config::parse(yaml, "run.yaml");
+  apply_parameter_groups(config.root(), small.arena);
+  config.root().expect_all_read();
+}
+
+TEST(ParameterGroups, APrefixEndsAtADotAndScalesTheRate) {
+  Small small;
+  apply_groups(small, "{lr_scale: {blocks.1: 0.5, head: 2}}");
+  Update update({.clip_norm = 0}, small.arena, *small.optimizer, small.lone);
+  small.apply(update, 1, 0.1);
+  EXPECT_NEAR(small.first[0].item<float>(), 0.95, 1e-6);
+  EXPECT_NEAR(small.second[0].item<float>(), 0.9, 1e-6) << "blocks.12 is not under blocks.1";
+  EXPECT_NEAR(small.head[0].item<float>(), 0.8, 1e-6);
+}
+
+TEST(ParameterGroups, TheLongestPrefixCounts) {
+  Small small;
+  apply_groups(small, "{lr_scale: {blocks.1.weight: 3, blocks: 0.5}}");
+  for (const Segment& segment : small.arena.segments()) {
+    if (segment.name == "head.bias") continue;
+    EXPECT_EQ(segment.lr_scale, segment.name == "blocks.1.weight" ? 3 : 0.5) << segment.name;
+  }
+}
+
+TEST(ParameterGroups, FrozenParametersGetNoGradientAndStay) {
+  Small small;
+  apply_groups(small, "{frozen: [blocks.1]}");
+  EXPECT_FALSE(small.first.requires_grad());
+  (small.first.sum() * small.head.sum()).backward();
+  EXPECT_EQ(small.first.grad().abs().max().item<float>(), 0);
+  EXPECT_GT(small.head.grad().abs().max().item<float>(), 0);
+  Update update({.clip_norm = 0}, small.arena, *small.optimizer, small.lone);
+  small.apply(update, 1, 0.1);
+  EXPECT_EQ(small.first[0].item<float>(), 1);
+}
+
+TEST(ParameterGroups, APrefixThatNamesNothingIsRefusedWithTheKnownOnes) {
+  Small small;
+  try {
+    apply_groups(small, "{lr_scale: {block.1: 0.5}}");
+    FAIL() << "expected a refusal";
+  } catch (const ConfigError& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("run.yaml:1"), std::string::npos) << text;
+    EXPECT_NE(text.find("blocks.1, blocks.12, head"), std::string::npos) << text;
+  }
+  EXPECT_THROW(apply_groups(small, "{frozen: [blocks, head]}"), ConfigError) << "nothing would be left";
+}
+
+}  // namespace
+}  // namespace rehearse

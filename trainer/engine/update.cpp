@@ -1,0 +1,140 @@
+#include "trainer/engine/update.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace rehearse {
+namespace {
+
+constexpr size_t kAlign = 16;  // floats in 64 bytes
+constexpr const char* kAverage = "ema";
+
+}  // namespace
+
+std::vector<size_t> shard_bounds(size_t num_elements, int num_shards) {
+  std::vector<size_t> bounds;
+  for (int shard = 0; shard < num_shards; ++shard)
+    bounds.push_back(num_elements * static_cast<size_t>(shard) / static_cast<size_t>(num_shards) / kAlign * kAlign);
+  bounds.push_back(num_elements);
+  return bounds;
+}
+
+Update::Update(const UpdateOptions& options, Arena& arena, Optimizer& optimizer, Communicator& communicator)
+    : options_(options), arena_(arena), optimizer_(optimizer), communicator_(communicator), guard_(options.guard) {
+  const bool is_cut = options.is_sharded && communicator.size() > 1;
+  bounds_ = shard_bounds(arena.num_elements(), is_cut ? communicator.size() : 1);
+  shard_ = is_cut ? static_cast<size_t>(communicator.rank()) : 0;
+  if (options.ema_decay > 0) average_ = at::empty({static_cast<int64_t>(length())}, arena.parameters().options());
+}
+
+// Offsets relative to the slice.
+std::vector<Segment> Update::own_segments() const {
+  std::vector<Segment> own;
+  for (const Segment& segment : arena_.segments()) {
+    const size_t from = std::max(segment.offset, begin());
+    const size_t to = std::min(segment.offset + segment.length, begin() + length());
+    if (from >= to) continue;
+    own.push_back(segment);
+    own.back().offset = from - begin();
+    own.back().length = to - from;
+  }
+  return own;
+}
+
+Update::Result Update::apply(const StepTally& total, double gradient_squares, double lr, uint64_t index) {
+  Result result;
+  if (total.tokens <= 0) return result;
+  result.gradient_norm = std::sqrt(gradient_squares) / total.tokens;
+  result.outcome = Outcome::kLeftOut;
+  if (!std::isfinite(result.gradient_norm) || !std::isfinite(total.loss)) {
+    result.reason = "the gradient is not finite";
+    return result;
+  }
+  result.reason = guard_.judge(total.loss / total.tokens, result.gradient_norm);
+  if (!result.reason.empty()) return result;
+  result.outcome = Outcome::kApplied;
+  const double clip = options_.clip_norm;
+  const double scale = (clip > 0 && result.gradient_norm > clip ? clip / result.gradient_norm : 1.0) / total.tokens;
+  if (average_.defined() && index == 1)
+    average_.copy_(arena_.parameters().narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())));
+  optimizer_.step({arena_.parameters().data_ptr<float>() + begin(), length()},
+                  {arena_.gradients().const_data_ptr<float>() + begin(), length()}, own_segments(), lr, scale, index);
+  if (average_.defined()) follow_average(index);
+  if (bounds_.size() > 2)
+    communicator_
+        .all_gather_slices({arena_.parameters().data_ptr<float>(), arena_.num_elements()}, bounds_,
+                           "all_gather (parameters)")
+        .get();
+  return result;
+}
+
+// The decay grows from 2/11 to its value, so that the first weights are soon forgotten.
+void Update::follow_average(uint64_t index) {
+  const auto n = static_cast<double>(index);
+  const double decay = std::min(options_.ema_decay, (1 + n) / (10 + n));
+  average_.lerp_(arena_.parameters().narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())),
+                 1 - decay);
+}
+
+at::Tensor Update::average() {
+  REHEARSE_CHECK(average_.defined(), "optimizer.ema_decay is above 0");
+  at::Tensor whole = at::zeros({static_cast<int64_t>(arena_.num_elements())}, arena_.parameters().options());
+  whole.narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())).copy_(average_);
+  if (bounds_.size() > 2)
+    communicator_.all_gather_slices({whole.data_ptr<float>(), arena_.num_elements()}, bounds_, "all_gather (ema)")
+        .get();
+  return whole;
+}
+
+std::vector<float> Update::gather(std::span<const float> own) {
+  std::vector<float> whole(arena_.num_elements());
+  std::copy(own.begin(), own.end(), whole.begin() + static_cast<ptrdiff_t>(begin()));
+  if (bounds_.size() > 2) communicator_.all_gather_slices(whole, bounds_, "all_gather (optimizer state)").get();
+  return whole;
+}
+
+std::vector<TensorSpan> Update::state() {
+  held_.clear();
+  std::vector<TensorSpan> spans;
+  auto parts = optimizer_.state();
+  const at::Tensor average = average_.defined() ? average_.cpu() : at::Tensor();
+  if (average.defined()) parts.emplace_back(kAverage, std::span(average.data_ptr<float>(), length()));
+  held_.reserve(parts.size());
+  for (const auto& [name, values] : parts) {
+    held_.emplace_back(name, gather(values));
+    spans.push_back({name, {static_cast<int64_t>(arena_.num_elements())}, held_.back().second});
+  }
+  return spans;
+}
+
+void Update::load_state(const LoadedCheckpoint& checkpoint) {
+  const auto find = [&](const std::string& name) -> const std::vector<float>& {
+    const auto found = checkpoint.optimizer.find(name);
+    if (found == checkpoint.optimizer.end() || found->second.values.size() != arena_.num_elements())
+      throw DataError((checkpoint.path / "optimizer.safetensors").string(), ": expected ", arena_.num_elements(),
+                      " values of \"", name, "\"; found others; start a new run with --init to use the weights alone");
+    return found->second.values;
+  };
+  for (auto& [name, values] : optimizer_.state())
+    std::copy_n(find(name).begin() + static_cast<ptrdiff_t>(begin()), length(), values.begin());
+  optimizer_.state_written();
+  if (!average_.defined()) return;
+  std::vector<float> average(find(kAverage));
+  average_.copy_(at::from_blob(average.data() + begin(), {static_cast<int64_t>(length())}, at::kFloat));
+}
+
+AveragedWeights::AveragedWeights(Update& update, Arena& arena) : arena_(arena) {
+  if (!update.has_average()) return;
+  const at::Tensor average = update.average();
+  live_ = arena.parameters().clone();
+  arena.parameters().copy_(average);
+}
+
+AveragedWeights::~AveragedWeights() {
+  if (live_.defined()) arena_.parameters().copy_(live_);
+}
+
+}  // namespace rehearse

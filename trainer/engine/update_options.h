@@ -1,0 +1,16 @@
+// What the update does besides the optimizer's own rule; keys of `optimizer` in the configuration.
+#pragma once
+
+#include "trainer/engine/outlier_guard.h"
+
+namespace rehearse {
+
+struct UpdateOptions {
+  double clip_norm = 1;     // 0: no clipping
+  bool is_sharded = false;  // each rank updates its slice and keeps that slice's state alone (ZeRO stage 1)
+  double ema_decay = 0;     // of the averaged weights; 0: none
+  OutlierGuard::Options guard;
+  static UpdateOptions from(ConfigNode optimizer);
+};
+
+}  // namespace rehearse
