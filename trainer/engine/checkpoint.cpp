@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 
 #include "trainer/base/error.h"
 #include "trainer/base/safetensors.h"
@@ -15,7 +16,9 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kPrefix = "step-";
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;
+constexpr int kOldestVersion = 1;          // whose list has no checksum of its own
+constexpr uint64_t kSpareBytes = 1 << 20;  // for state.json, the list and the file system's own blocks
 
 std::string folder_name(uint64_t step) {
   char name[32];
@@ -45,16 +48,57 @@ std::vector<std::byte> bytes_of(const std::string& text) {
   return {view.begin(), view.end()};
 }
 
-std::map<std::string, std::vector<std::byte>> pack_files(const CheckpointContents& contents) {
-  std::map<std::string, std::vector<std::byte>> files;
-  for (const auto& [name, text] : contents.files) files[name] = bytes_of(text);
-  files["model.safetensors"] = pack_tensors(contents.model);
-  files["optimizer.safetensors"] = pack_tensors(contents.optimizer);
-  files["curriculum.h5"] = to_hdf5(contents.state.arrays);
-  json state = contents.state.values;
-  state["step"] = contents.step;
-  files["state.json"] = bytes_of(state.dump(1));
-  return files;
+// By name, so that only one file's bytes are in memory at a time.
+using Packers = std::map<std::string, std::function<std::vector<std::byte>()>>;
+
+Packers packers_of(const CheckpointContents& contents) {
+  Packers packers;
+  for (const auto& [name, text] : contents.files) packers[name] = [&text = text] { return bytes_of(text); };
+  packers["model.safetensors"] = [&contents] { return pack_tensors(contents.model); };
+  if (!contents.optimizer.empty())
+    packers["optimizer.safetensors"] = [&contents] { return pack_tensors(contents.optimizer); };
+  packers["curriculum.h5"] = [&contents] { return to_hdf5(contents.state.arrays); };
+  packers["state.json"] = [&contents] {
+    json state = contents.state.values;
+    state["step"] = contents.step;
+    return bytes_of(state.dump(1));
+  };
+  return packers;
+}
+
+// The list of files with a checksum of its own text, so that no changed byte of it goes unnoticed.
+std::string manifest_text(const json& list) {
+  json manifest = {{"format", "rehearse-checkpoint"}, {"version", kFormatVersion}, {"files", list}};
+  manifest["sha256"] = sha256_of(bytes_of(manifest.dump(1)));
+  return manifest.dump(1);
+}
+
+void write_files(const CheckpointContents& contents, const fs::path& folder, FileLayer& files) {
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  json list = json::object();
+  for (const auto& [name, pack] : packers_of(contents)) {
+    const std::vector<std::byte> bytes = pack();
+    files.write(folder / name, bytes);
+    list[name] = {{"bytes", bytes.size()}, {"sha256", sha256_of(bytes)}};
+  }
+  write_text(files, folder / "MANIFEST.json", manifest_text(list));
+  files.sync_folder(folder);
+}
+
+fs::path beside(const fs::path& target, const char* ending) {
+  return target.parent_path() / ("." + target.filename().string() + ending);
+}
+
+// What std::filesystem throws is a failure of the disk.
+template <class Act>
+auto on_disk(const fs::path& where, const Act& act) {
+  try {
+    return act();
+  } catch (const fs::filesystem_error& failure) {
+    throw CommError(where.string(), ": expected to write there; found ", failure.code().message(), " (",
+                    failure.path1().string(), ")");
+  }
 }
 
 std::map<std::string, LoadedCheckpoint::Tensor> unpack_tensors(std::vector<std::byte> bytes, const std::string& name) {
@@ -72,10 +116,15 @@ std::map<std::string, LoadedCheckpoint::Tensor> unpack_tensors(std::vector<std::
 json read_manifest_of(const fs::path& checkpoint) {
   const fs::path path = checkpoint / "MANIFEST.json";
   try {
-    const json manifest = json::parse(read_text(path));
-    if (manifest.at("format") != "rehearse-checkpoint" || manifest.at("version") != kFormatVersion)
-      throw DataError(path.string(), ": expected rehearse-checkpoint version ", kFormatVersion, "; found ",
-                      manifest.at("format"), " version ", manifest.at("version"));
+    const std::string text = read_text(path);
+    const json manifest = json::parse(text);
+    const json& version = manifest.at("version");
+    if (manifest.at("format") != "rehearse-checkpoint" || (version != kFormatVersion && version != kOldestVersion))
+      throw DataError(path.string(), ": expected rehearse-checkpoint version ", kOldestVersion, " or ", kFormatVersion,
+                      "; found ", manifest.at("format"), " version ", version);
+    if (version != kOldestVersion && text != manifest_text(manifest.at("files")))
+      throw DataError(path.string(), ": expected a list that fits its own SHA-256; found another; ",
+                      "use another checkpoint");
     return manifest.at("files");
   } catch (const json::exception& failure) {
     throw DataError(path.string(), ": expected the list of files; found ", failure.what());
@@ -109,39 +158,51 @@ fs::path checkpoint_path(const fs::path& folder, uint64_t step) {
   return folder / folder_name(step);
 }
 
-fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& folder, FileLayer& files) {
-  fs::create_directories(folder);
-  const auto packed = pack_files(contents);
-  uint64_t total = 0;
-  for (const auto& [name, bytes] : packed) total += bytes.size();
-  const uint64_t room = free_bytes_at(folder);
-  if (room < total + (1 << 20))
-    throw CommError(folder.string(), ": expected room for ", total, " bytes of a checkpoint; found ", room,
+void expect_room(const CheckpointContents& contents, const fs::path& folder) {
+  uint64_t needed = kSpareBytes;
+  for (const auto* tensors : {&contents.model, &contents.optimizer})
+    for (const TensorSpan& tensor : *tensors) needed += tensor.values.size_bytes();
+  for (const auto& [name, array] : contents.state.arrays) needed += array.bytes.size();
+  for (const auto& [name, text] : contents.files) needed += text.size();
+  if (const uint64_t room = free_bytes_at(folder); room < needed)
+    throw CommError(folder.string(), ": expected room for ", needed, " bytes of a checkpoint; found ", room,
                     "; free some space, older checkpoints are kept");
+}
 
-  const fs::path target = checkpoint_path(folder, contents.step);
-  const fs::path temporary = folder / ("." + folder_name(contents.step) + ".tmp");
-  fs::remove_all(temporary);
-  fs::create_directories(temporary);
-  json list = json::object();
-  for (const auto& [name, bytes] : packed) {
-    files.write(temporary / name, bytes);
-    list[name] = {{"bytes", bytes.size()}, {"sha256", sha256_of(bytes)}};
-  }
-  const json manifest = {{"format", "rehearse-checkpoint"}, {"version", kFormatVersion}, {"files", list}};
-  write_text(files, temporary / "MANIFEST.json", manifest.dump(1));
-  files.sync_folder(temporary);
-  if (fs::exists(target)) {  // a run resumed from an older checkpoint comes by again
-    const fs::path replaced = folder / ("." + folder_name(contents.step) + ".old");
-    fs::remove_all(replaced);
-    files.rename(target, replaced);
-    files.rename(temporary, target);
-    fs::remove_all(replaced);
-  } else {
-    files.rename(temporary, target);
-  }
-  files.sync_folder(folder);
-  return target;
+fs::path write_checkpoint(const CheckpointContents& contents, const fs::path& target, FileLayer& files) {
+  return on_disk(target, [&] {
+    const fs::path folder = target.parent_path(), temporary = beside(target, ".tmp");
+    if (!folder.empty()) fs::create_directories(folder);
+    expect_room(contents, folder.empty() ? "." : folder);
+    write_files(contents, temporary, files);
+    if (fs::exists(target)) {  // a run resumed from an older checkpoint comes by again
+      const fs::path replaced = beside(target, ".old");
+      fs::remove_all(replaced);
+      files.rename(target, replaced);
+      files.rename(temporary, target);
+      fs::remove_all(replaced);
+    } else {
+      files.rename(temporary, target);
+    }
+    files.sync_folder(folder.empty() ? "." : folder);
+    return target;
+  });
+}
+
+fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& folder, FileLayer& files) {
+  return write_checkpoint(contents, checkpoint_path(folder, contents.step), files);
+}
+
+void remove_leftovers(const fs::path& folder) {
+  on_disk(folder, [&] {
+    std::vector<fs::path> leftovers;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with(concat(".", kPrefix)) && (name.ends_with(".tmp") || name.ends_with(".old")))
+        leftovers.push_back(entry.path());
+    }
+    for (const fs::path& one : leftovers) fs::remove_all(one);
+  });
 }
 
 LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state) {
@@ -186,6 +247,15 @@ std::vector<fs::path> list_checkpoints(const fs::path& folder) {
   return paths;
 }
 
+void expect_resumable(const LoadedCheckpoint& checkpoint) {
+  const auto facts = checkpoint.state.values.find("facts");
+  if (facts == checkpoint.state.values.end() || !facts->contains("averaged_from")) return;
+  throw ConfigError((checkpoint.path / "state.json").string(),
+                    ": expected a checkpoint that training wrote; found the average of ",
+                    facts->at("averaged_from").size(),
+                    " checkpoints, which has no optimizer state; start a new run from it with --init");
+}
+
 std::optional<LoadedCheckpoint> load_newest(const fs::path& folder, std::vector<std::string>& refused) {
   for (const fs::path& path : list_checkpoints(folder)) {
     try {
@@ -198,12 +268,14 @@ std::optional<LoadedCheckpoint> load_newest(const fs::path& folder, std::vector<
 }
 
 void mark_best(const fs::path& checkpoint, FileLayer& files) {
-  const fs::path folder = checkpoint.parent_path();
-  const fs::path temporary = folder / ".best.tmp";
-  fs::remove(temporary);
-  fs::create_directory_symlink(checkpoint.filename(), temporary);
-  files.rename(temporary, folder / "best");
-  files.sync_folder(folder);
+  on_disk(checkpoint, [&] {
+    const fs::path folder = checkpoint.parent_path();
+    const fs::path temporary = folder / ".best.tmp";
+    fs::remove(temporary);
+    fs::create_directory_symlink(checkpoint.filename(), temporary);
+    files.rename(temporary, folder / "best");
+    files.sync_folder(folder);
+  });
 }
 
 void rotate_checkpoints(const fs::path& folder, uint64_t newest, int64_t keep_last, int64_t keep_every_steps) {
@@ -213,7 +285,7 @@ void rotate_checkpoints(const fs::path& folder, uint64_t newest, int64_t keep_la
   std::erase_if(all, [newest](const fs::path& path) { return *step_of(path) > newest; });
   for (size_t i = static_cast<size_t>(keep_last); i < all.size(); ++i) {
     const bool is_kept = keep_every_steps > 0 && *step_of(all[i]) % static_cast<uint64_t>(keep_every_steps) == 0;
-    if (!is_kept && all[i].filename() != best) fs::remove_all(all[i]);
+    if (!is_kept && all[i].filename() != best) on_disk(all[i], [&] { return fs::remove_all(all[i]); });
   }
 }
 

@@ -32,9 +32,15 @@ struct CheckpointContents {
 // folder/step-00001200
 fs::path checkpoint_path(const fs::path& folder, uint64_t step);
 
-// Writes folder/step-00001200 through a temporary folder beside it; returns its path. Throws CommError when a write
-// fails or the disk has no room; the folder then holds what it held before.
+// Writes the folder `target` through a temporary one beside it; returns it. Packs, hashes and writes one file after the
+// other. Throws CommError when a write fails or the disk has no room; what was there before is still there then.
+fs::path write_checkpoint(const CheckpointContents& contents, const fs::path& target, FileLayer& files);
+// The same into folder/step-00001200.
 fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& folder, FileLayer& files);
+// CommError when the disk of `folder` lacks the room for it; looks at sizes only.
+void expect_room(const CheckpointContents& contents, const fs::path& folder);
+// Removes temporary folders that a crash left among the checkpoints. Nobody may be writing there.
+void remove_leftovers(const fs::path& folder);
 
 // A loaded and verified checkpoint; tensors own their values.
 struct LoadedCheckpoint {
@@ -56,6 +62,9 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state);
 
 // Checkpoints in `folder` from newest to oldest; unfinished and foreign folders are not among them.
 std::vector<fs::path> list_checkpoints(const fs::path& folder);
+
+// ConfigError for what `checkpoint average` wrote: it has weights, but no optimizer state to go on with.
+void expect_resumable(const LoadedCheckpoint& checkpoint);
 
 // The newest that verifies, for --resume auto; reasons of the refused ones are appended to `refused`.
 std::optional<LoadedCheckpoint> load_newest(const fs::path& folder, std::vector<std::string>& refused);

@@ -146,6 +146,7 @@ class Run {
   }
 
   void expect_same_run(const LoadedCheckpoint& checkpoint) {
+    expect_resumable(checkpoint);
     const auto& saved = checkpoint.state.values.at("facts");
     const std::string where = (checkpoint.path / "state.json").string();
     if (saved.at("trajectory_hash") != facts_.at("trajectory_hash"))

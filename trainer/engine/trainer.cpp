@@ -43,6 +43,10 @@ Trainer::Trainer(const TrainerParts& parts)
   Loader::Options loader = parts.options.loader;
   loader.sample_rate_hz = Recognizer::kSampleRateHz;
   loader_ = std::make_unique<Loader>(loader, parts.corpus, parts.readers, parts.augmentations, parts.options.seed);
+  const fs::path checkpoints = fs::path(parts.options.folder) / "checkpoints";
+  if (parts.communicator.rank() == 0)
+    writer_ = std::make_unique<CheckpointWriter>(
+        CheckpointWriter::Options{checkpoints, parts.options.keep_last, parts.options.keep_every_steps}, files_);
 }
 
 void Trainer::make_reducer() {
@@ -97,10 +101,12 @@ int Trainer::run() {
     const bool is_last = budget_share() >= 1;
     const bool is_stopping = last_total_.stop_requests > 0;
     log_step(is_last || is_stopping);
+    report_saves();
     if (options.checksum_every_steps > 0 && progress_.step % static_cast<uint64_t>(options.checksum_every_steps) == 0)
       compare_checksums();
     if (is_stopping) {
       save();
+      finish_saving();
       parts_.run_log.note(progress_.step, concat("stopped by a signal at step ", progress_.step,
                                                  "; everything is saved, go on with --resume auto"));
       return kExitStopped;
@@ -123,6 +129,7 @@ void Trainer::finish_run() {
     validate();
     save();
   }
+  finish_saving();
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   CostMetrics cost;

@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "trainer/base/log.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/engine/checkpoint_writer.h"
 #include "trainer/engine/observation_log.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/recognizer.h"
@@ -82,7 +83,9 @@ class Trainer {
   void log_sampler();
   StepSummary summarize() const;
   void validate();
-  void save();
+  void save(bool is_best = false);
+  void finish_saving();
+  void report_saves();
   void compare_checksums();
   bool is_due(int64_t every_steps, double every_minutes, double last_s) const;
   void finish_run();
@@ -94,6 +97,8 @@ class Trainer {
   std::unique_ptr<Reducer> reducer_;
   bool has_order_ = false;  // the arena lies in ready order
   std::unique_ptr<Loader> loader_;
+  FileLayer files_;
+  std::unique_ptr<CheckpointWriter> writer_;  // rank 0 only
   Progress progress_;
   double start_elapsed_s_ = 0;  // elapsed_s when this process began
   double start_clock_ = 0;

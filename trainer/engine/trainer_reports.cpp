@@ -1,6 +1,7 @@
 // The parts of Trainer that look at the run from outside: lines, validation, checksums, saving and loading.
 #include <ATen/ATen.h>
 
+#include <chrono>
 #include <cmath>
 
 #include "trainer/engine/evaluator.h"
@@ -118,20 +119,23 @@ void Trainer::validate() {
   if (is_better) progress_.best_cer = metrics.macro_cer;
   progress_.validations_without_gain = is_better ? 0 : progress_.validations_without_gain + 1;
   parts_.run_log.validation(metrics, progress_.best_cer);
-  if (is_better && parts_.options.keep_best) {
-    save();
-    FileLayer files;
-    if (parts_.communicator.rank() == 0)
-      mark_best(checkpoint_path(fs::path(parts_.options.folder) / "checkpoints", progress_.step), files);
-  }
+  if (is_better && parts_.options.keep_best) save(true);
 }
 
-void Trainer::save() {
-  if (progress_.last_saved_step == progress_.step && progress_.step > 0) return;
+// Rank 0 copies, its writer writes while training goes on. Every rank calls this after the same step.
+void Trainer::save(bool is_best) {
+  const auto asked = std::chrono::steady_clock::now();
+  const bool is_saved = progress_.last_saved_step == progress_.step && progress_.step > 0;
+  if (is_saved && !is_best) return;
+  finish_saving();
+  if (is_saved) {
+    if (writer_) writer_->mark_best(progress_.step);
+    return;
+  }
   progress_.last_save_s = progress_.elapsed_s;
   progress_.last_saved_step = progress_.step;
   const std::vector<TensorSpan> optimizer_state = update_.state();  // with sharding all ranks take part
-  if (parts_.communicator.rank() == 0) {
+  if (writer_) {
     CheckpointContents contents;
     contents.step = progress_.step;
     contents.model = parts_.recognizer.weights();
@@ -149,13 +153,26 @@ void Trainer::save() {
                                          {"best_cer", progress_.best_cer},
                                          {"validations_without_gain", progress_.validations_without_gain},
                                          {"last_validation_s", progress_.last_validation_s}};
-    FileLayer files;
-    const fs::path folder = fs::path(parts_.options.folder) / "checkpoints";
-    const fs::path path = save_checkpoint(contents, folder, files);
-    rotate_checkpoints(folder, progress_.step, parts_.options.keep_last, parts_.options.keep_every_steps);
-    parts_.run_log.note(progress_.step, "saved " + path.string());
+    writer_->save(std::move(contents), {is_best, asked});
   }
-  parts_.communicator.barrier("barrier (checkpoint)");
+}
+
+// Until rank 0's writer has nothing in flight. Short collectives, so that no rank counts as absent on a slow disk.
+void Trainer::finish_saving() {
+  constexpr double kPatience_s = 0.1;
+  for (bool is_idle = false; !is_idle;) {
+    const bool is_own_idle = !writer_ || writer_->wait_for(kPatience_s);
+    const auto all = parts_.communicator.all_gather({std::byte{is_own_idle}}, "all_gather (checkpoint)").get();
+    is_idle = all.at(0).at(0) != std::byte{0};
+  }
+  report_saves();
+}
+
+void Trainer::report_saves() {
+  if (!writer_) return;
+  for (const CheckpointWriter::Saved& saved : writer_->take_saved())
+    parts_.run_log.note(saved.step, concat("saved ", saved.path.string(), " (stall ", std::lround(saved.stall_s * 1e3),
+                                           " ms, written in ", std::lround(saved.written_s * 1e3), " ms)"));
 }
 
 void Trainer::load(const LoadedCheckpoint& checkpoint) {
