@@ -3,6 +3,8 @@
 
 #include "trainer/base/error.h"
 #include "trainer/commands/command.h"
+#include "trainer/engine/checkpoint_average.h"
+#include "trainer/engine/checkpoint_diff.h"
 #include "trainer/engine/checkpoint_report.h"
 
 namespace rehearse {
@@ -10,27 +12,46 @@ namespace {
 
 class CheckpointCommand : public Command {
  public:
-  std::string summary() const override { return "verify checkpoints, or show what one holds"; }
+  std::string summary() const override { return "verify, inspect, compare or average checkpoints"; }
   std::string examples() const override {
     return "  rehearse checkpoint verify runs/quickstart              # every checkpoint of the run\n"
            "  rehearse checkpoint verify runs/quickstart --step 1200\n"
-           "  rehearse checkpoint inspect runs/quickstart             # the best, else the newest\n";
+           "  rehearse checkpoint inspect runs/quickstart             # the best, else the newest\n"
+           "  rehearse checkpoint diff runs/a runs/b --step 1200      # exit code 0: equal bit for bit; 3: different\n"
+           "  rehearse checkpoint average runs/quickstart --last 5 --out runs/quickstart-mean\n"
+           "  rehearse checkpoint average A B C --out D               # D: for evaluate, transcribe, train --init\n";
   }
   void declare(CLI::App& app) override {
-    app.add_option("ACTION", action_, "verify (read every file, compare sizes and checksums) or inspect")
+    app.add_option("ACTION", action_,
+                   "verify (read every file, compare sizes and checksums), inspect, diff (of two: weights, state,"
+                   " configuration) or average (mean of the weights, the rest of the newest)")
         ->required()
-        ->check(CLI::IsMember({"verify", "inspect"}));
-    app.add_option("CHECKPOINT", path_, "checkpoint or run folder")->required();
+        ->check(CLI::IsMember({"verify", "inspect", "diff", "average"}));
+    app.add_option("CHECKPOINT", paths_, "checkpoints or run folders: one, two for diff, several for average")
+        ->required();
     app.add_option("--step", step_, "of a run folder, take the checkpoint of this step")->check(CLI::NonNegativeNumber);
+    app.add_option("--last", last_, "average: the newest so many of one run folder")->check(CLI::PositiveNumber);
+    app.add_option("--out", out_, "average: the new checkpoint, a folder that does not exist yet");
   }
   int run() override {
-    const fs::path chosen = choose_checkpoint(path_, step_);
+    if (action_ != "average" && (last_ > 0 || !out_.empty()))
+      throw ConfigError("checkpoint ", action_, ": expected no --last or --out; found one; they belong to average");
+    if (action_ == "average") return average();
+    if (action_ == "diff") return diff();
+    expect_paths(1);
+    const fs::path chosen = choose_checkpoint(paths_[0], step_);
     if (action_ == "verify") return verify(chosen);
     std::cout << describe_contents(load_checkpoint(chosen, false));
     return kExitOk;
   }
 
  private:
+  void expect_paths(size_t count) const {
+    if (paths_.size() != count)
+      throw ConfigError("checkpoint ", action_, ": expected ", count, " checkpoint", count == 1 ? "" : "s", "; found ",
+                        paths_.size(), "; see rehearse checkpoint --help");
+  }
+
   // Of a run folder all, so that one torn checkpoint does not hide another.
   static int verify(const fs::path& chosen) {
     const fs::path folder = fs::is_directory(chosen / "checkpoints") ? chosen / "checkpoints" : chosen;
@@ -48,8 +69,33 @@ class CheckpointCommand : public Command {
     return code;
   }
 
-  std::string action_, path_;
-  int64_t step_ = -1;
+  int diff() const {
+    expect_paths(2);
+    const LoadedCheckpoint a = load_checkpoint(choose_checkpoint(paths_[0], step_), true);
+    const CheckpointDifference difference =
+        compare_checkpoints(a, load_checkpoint(choose_checkpoint(paths_[1], step_), true));
+    std::cout << difference.text;
+    return difference.is_equal ? kExitOk : kExitData;
+  }
+
+  int average() const {
+    if (out_.empty()) throw ConfigError("checkpoint average: expected --out FOLDER; found none");
+    if (step_ >= 0) throw ConfigError("checkpoint average: expected no --step; found one; name the checkpoints");
+    std::vector<fs::path> chosen(paths_.begin(), paths_.end());
+    if (last_ > 0) {
+      expect_paths(1);
+      chosen = newest_checkpoints(paths_[0], static_cast<size_t>(last_));
+    }
+    FileLayer files;
+    const fs::path written = average_checkpoints(chosen, out_, files);
+    std::cout << written.string() << ": the mean of " << chosen.size()
+              << " checkpoints; use it with evaluate, transcribe or train --init\n";
+    return kExitOk;
+  }
+
+  std::string action_, out_;
+  std::vector<std::string> paths_;
+  int64_t step_ = -1, last_ = 0;
 };
 
 REHEARSE_COMMAND("checkpoint", CheckpointCommand);
