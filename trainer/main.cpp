@@ -4,6 +4,7 @@
 #include <exception>
 #include <iostream>
 
+#include "trainer/base/config.h"
 #include "trainer/base/error.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/version.h"
@@ -17,7 +18,17 @@ std::vector<CommandEntry>& command_entries() {
 
 namespace {
 
+// CLI11 would only say that a verb is required.
+void expect_known_verb(const std::string& verb) {
+  std::vector<std::string> known;
+  for (const CommandEntry& entry : command_entries()) known.push_back(entry.name);
+  if (verb.starts_with("-") || std::find(known.begin(), known.end(), verb) != known.end()) return;
+  throw ConfigError("command line: expected a verb; found \"", verb, "\"; did you mean \"", nearest_word(verb, known),
+                    "\"? see rehearse --help");
+}
+
 int run_command_line(int argc, char** argv) {
+  if (argc > 1) expect_known_verb(argv[1]);
   CLI::App app("rehearse trains speech-to-text on several GPUs or CPU ranks, with a curriculum over domains",
                "rehearse");
   app.require_subcommand(1);

@@ -34,6 +34,13 @@ TEST_P(Verb, AnUnknownOptionIsOneLineAndExitCode2) {
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
 }
 
+TEST(CommandLine, AMisspeltVerbNamesTheNearestOne) {
+  const ProcessResult result = run_rehearse({"trian", "run.yaml"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("found \"trian\"; did you mean \"train\"?"));
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Verb,
                          ::testing::Values("train", "check", "doctor", "evaluate", "transcribe", "checkpoint",
                                            "tokenizer", "import", "pack", "report", "synth"),

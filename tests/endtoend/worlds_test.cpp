@@ -49,14 +49,14 @@ std::vector<std::string> everything(std::vector<std::string> more) {
 TEST_F(Worlds, ShardedOptimizerStateGivesTheSameBitsOnTwoRanks) {
   train(2, "whole", everything({}));
   train(2, "sharded", everything({"--set", "optimizer.shard=true"}));
-  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+  for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"})
     EXPECT_EQ(final_bytes(folder("whole"), file), final_bytes(folder("sharded"), file)) << file;
 }
 
 TEST_F(Worlds, ShardedOptimizerStateGivesTheSameBitsOnFourRanksInFixedOrder) {
   train(4, "whole", everything({"--set", "deterministic=true", "--set", "budget.steps=60"}));
   train(4, "sharded", everything({"--set", "deterministic=true", "--set", "optimizer.shard=true"}));
-  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+  for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"})
     EXPECT_EQ(final_bytes(folder("whole"), file), final_bytes(folder("sharded"), file)) << file;
 }
 
@@ -70,7 +70,7 @@ TEST_F(Worlds, AShardedRoundedRunResumesBitForBit) {
   auto rest = everything(rounded);
   rest.insert(rest.end(), {"--resume", "auto"});
   train(2, "broken", rest);
-  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+  for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"})
     EXPECT_EQ(final_bytes(folder("unbroken"), file), final_bytes(folder("broken"), file)) << file;
   EXPECT_NE(final_bytes(folder("unbroken"), "model.safetensors"),
             final_bytes(tiny_folder() / "unbroken", "model.safetensors"))

@@ -69,10 +69,28 @@ TEST_F(RecognizerTest, WeightsThroughACheckpointGiveTheSameBits) {
   const LoadedCheckpoint checkpoint = saved(*trained);
   const auto other = make("abc ", 2);
   EXPECT_FALSE(at::equal(logits_of(*other), expected)) << "another seed is another model";
-  other->load_weights(checkpoint);
+  other->load_weights(checkpoint, Recognizer::Weights::kTrained);
   EXPECT_TRUE(at::equal(logits_of(*other), expected));
   const auto alone = Recognizer::from_checkpoint(checkpoint);
   EXPECT_TRUE(at::equal(logits_of(*alone), expected)) << "a checkpoint needs nothing else";
+}
+
+TEST_F(RecognizerTest, AveragedWeightsAreForUseAndTheTrainedOnesForGoingOn) {
+  const auto trained = make("abc ", 1);
+  const at::Tensor average = trained->arena().parameters() * 0.5;
+  CheckpointContents contents;
+  contents.step = 3;
+  contents.model = trained->weights();
+  contents.ema = trained->weights_with(average);
+  contents.files = {{"config.yaml", kModel}, {trained->tokenizer().file_name(), trained->tokenizer().serialized()}};
+  FileLayer files;
+  const LoadedCheckpoint checkpoint =
+      load_checkpoint(save_checkpoint(contents, folder_.path() / "checkpoints", files), true);
+  const auto other = make("abc ", 2);
+  other->load_weights(checkpoint, Recognizer::Weights::kTrained);
+  EXPECT_TRUE(at::equal(other->arena().parameters(), trained->arena().parameters()));
+  const auto used = Recognizer::from_checkpoint(checkpoint);
+  EXPECT_TRUE(at::equal(used->arena().parameters(), average));
 }
 
 TEST_F(RecognizerTest, ANewVocabularyKeepsSharedRowsAndSaysSo) {
@@ -113,7 +131,7 @@ TEST_F(RecognizerTest, AnotherModelIsRefusedByTensorAndShape) {
   wider.replace(wider.find("kernel: 5"), 9, "kernel: 7");
   const auto other = make("abc ", 1, wider);
   try {
-    other->load_weights(checkpoint);
+    other->load_weights(checkpoint, Recognizer::Weights::kTrained);
     FAIL() << "a kernel of 7 took weights of 5";
   } catch (const DataError& failure) {
     EXPECT_THAT(failure.what(), AllOf(HasSubstr("model.safetensors"), HasSubstr("blocks.1"), HasSubstr("7")));

@@ -57,6 +57,7 @@ Packers packers_of(const CheckpointContents& contents) {
   packers["model.safetensors"] = [&contents] { return pack_tensors(contents.model); };
   if (!contents.optimizer.empty())
     packers["optimizer.safetensors"] = [&contents] { return pack_tensors(contents.optimizer); };
+  if (!contents.ema.empty()) packers["ema.safetensors"] = [&contents] { return pack_tensors(contents.ema); };
   packers["curriculum.h5"] = [&contents] { return to_hdf5(contents.state.arrays); };
   packers["state.json"] = [&contents] {
     json state = contents.state.values;
@@ -160,7 +161,7 @@ fs::path checkpoint_path(const fs::path& folder, uint64_t step) {
 
 void expect_room(const CheckpointContents& contents, const fs::path& folder) {
   uint64_t needed = kSpareBytes;
-  for (const auto* tensors : {&contents.model, &contents.optimizer})
+  for (const auto* tensors : {&contents.model, &contents.optimizer, &contents.ema})
     for (const TensorSpan& tensor : *tensors) needed += tensor.values.size_bytes();
   for (const auto& [name, array] : contents.state.arrays) needed += array.bytes.size();
   for (const auto& [name, text] : contents.files) needed += text.size();
@@ -217,6 +218,8 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state) {
       const std::string where = (loaded.path / name).string();
       if (name == "model.safetensors")
         loaded.model = unpack_tensors(std::move(bytes), where);
+      else if (name == "ema.safetensors")
+        loaded.ema = unpack_tensors(std::move(bytes), where);
       else if (name == "optimizer.safetensors")
         loaded.optimizer = unpack_tensors(std::move(bytes), where);
       else if (name == "curriculum.h5")

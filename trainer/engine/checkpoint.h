@@ -25,7 +25,8 @@ struct CheckpointContents {
   uint64_t step = 0;
   std::vector<TensorSpan> model;  // parameters and buffers
   std::vector<TensorSpan> optimizer;
-  State state;                               // sampler, plans, trainer
+  std::vector<TensorSpan> ema;  // averaged parameters and buffers, by name; empty where there is no average
+  State state;                  // sampler, plans, trainer
   std::map<std::string, std::string> files;  // config.yaml, tokenizer.txt, front_end.json …
 };
 
@@ -52,6 +53,9 @@ struct LoadedCheckpoint {
   uint64_t step = 0;
   std::map<std::string, Tensor> model;
   std::map<std::string, Tensor> optimizer;
+  std::map<std::string, Tensor> ema;  // empty where there is no average
+  // What recognises and what fine-tuning starts from: the averaged weights where there are any.
+  const std::map<std::string, Tensor>& weights_to_use() const { return ema.empty() ? model : ema; }
   State state;
   std::map<std::string, std::string> files;
 };

@@ -54,14 +54,14 @@ std::vector<CheckpointWriter::Saved> CheckpointWriter::take_saved() {
 // Into memory that stays: only the first save has to ask the system for it.
 void CheckpointWriter::copy_tensors(CheckpointContents& contents) {
   size_t count = 0;
-  for (const auto* tensors : {&contents.model, &contents.optimizer})
+  for (const auto* tensors : {&contents.model, &contents.optimizer, &contents.ema})
     for (const TensorSpan& tensor : *tensors) count += tensor.values.size();
   if (count > capacity_) {
     buffer_ = std::make_unique_for_overwrite<float[]>(count);
     capacity_ = count;
   }
   float* at = buffer_.get();
-  for (auto* tensors : {&contents.model, &contents.optimizer})
+  for (auto* tensors : {&contents.model, &contents.optimizer, &contents.ema})
     for (TensorSpan& tensor : *tensors) {
       float* const end = std::copy(tensor.values.begin(), tensor.values.end(), at);
       tensor.values = {at, end};

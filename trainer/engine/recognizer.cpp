@@ -16,10 +16,14 @@ std::string show_shape(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-const LoadedCheckpoint::Tensor& find_tensor(const LoadedCheckpoint& checkpoint, const Segment& segment) {
-  const auto found = checkpoint.model.find(segment.name);
-  const std::string where = (checkpoint.path / "model.safetensors").string() + ": " + segment.name;
-  if (found == checkpoint.model.end())
+using Tensors = std::map<std::string, LoadedCheckpoint::Tensor>;
+
+const LoadedCheckpoint::Tensor& find_tensor(const LoadedCheckpoint& checkpoint, const Tensors& tensors,
+                                            const Segment& segment) {
+  const auto found = tensors.find(segment.name);
+  const char* file = &tensors == &checkpoint.ema ? "ema.safetensors" : "model.safetensors";
+  const std::string where = (checkpoint.path / file).string() + ": " + segment.name;
+  if (found == tensors.end())
     throw DataError(where,
                     ": expected this tensor; found none; is `model.blocks` that of the checkpoint's config.yaml?");
   if (found->second.shape != segment.shape)
@@ -75,16 +79,17 @@ std::unique_ptr<Recognizer> Recognizer::from_checkpoint(const LoadedCheckpoint& 
   auto config = std::make_unique<Config>(Config::parse(text->second, (checkpoint.path / "config.yaml").string()));
   auto recognizer = std::make_unique<Recognizer>(*config, tokenizer_of(checkpoint), 0);
   recognizer->own_config_ = std::move(config);
-  recognizer->load_weights(checkpoint);
+  recognizer->load_weights(checkpoint, Weights::kForUse);
   return recognizer;
 }
 
-void Recognizer::load_weights(const LoadedCheckpoint& checkpoint) {
+void Recognizer::load_weights(const LoadedCheckpoint& checkpoint, Weights which) {
+  const Tensors& tensors = which == Weights::kForUse ? checkpoint.weights_to_use() : checkpoint.model;
   HostWeights host(*arena_);
   for (const Segment& segment : arena_->segments())
-    copy_into(host.parameters, segment, find_tensor(checkpoint, segment));
+    copy_into(host.parameters, segment, find_tensor(checkpoint, tensors, segment));
   for (const Segment& segment : arena_->buffer_segments())
-    copy_into(host.buffers, segment, find_tensor(checkpoint, segment));
+    copy_into(host.buffers, segment, find_tensor(checkpoint, tensors, segment));
   host.copy_back(*arena_);
 }
 
@@ -99,34 +104,40 @@ std::string Recognizer::load_weights_for_new_vocabulary(const LoadedCheckpoint& 
   const size_t shared = rows.size();
   rows.emplace_back(tokenizer_->size(), old_tokenizer.size());  // the blank is behind the last token
 
+  const Tensors& tensors = checkpoint.weights_to_use();
   HostWeights host(*arena_);
   for (const Segment& segment : arena_->segments()) {
     if (!is_head(segment)) {
-      copy_into(host.parameters, segment, find_tensor(checkpoint, segment));
+      copy_into(host.parameters, segment, find_tensor(checkpoint, tensors, segment));
       continue;
     }
-    const auto& old = checkpoint.model.at(segment.name).values;
+    const auto& old = tensors.at(segment.name).values;
     const size_t width = segment.length / static_cast<size_t>(tokenizer_->size() + 1);
     for (const auto& [to, from] : rows)
       std::copy_n(old.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(from) * width), width,
                   host.parameters.data_ptr<float>() + segment.offset + static_cast<size_t>(to) * width);
   }
   for (const Segment& segment : arena_->buffer_segments())
-    copy_into(host.buffers, segment, find_tensor(checkpoint, segment));
+    copy_into(host.buffers, segment, find_tensor(checkpoint, tensors, segment));
   host.copy_back(*arena_);
   return concat("the vocabulary differs from the checkpoint's: ", shared, " of ", tokenizer_->size(),
                 " head rows were copied, the others start new");
 }
 
 std::vector<TensorSpan> Recognizer::weights() {
-  std::vector<TensorSpan> spans;
   host_parameters_ = arena_->parameters().cpu();
   host_buffers_ = arena_->buffers().cpu();
-  const auto add = [&](const std::vector<Segment>& segments, at::Tensor& flat) {
+  return weights_with(host_parameters_);
+}
+
+std::vector<TensorSpan> Recognizer::weights_with(const at::Tensor& parameters) {
+  if (!host_buffers_.defined()) host_buffers_ = arena_->buffers().cpu();
+  std::vector<TensorSpan> spans;
+  const auto add = [&](const std::vector<Segment>& segments, const at::Tensor& flat) {
     for (const Segment& segment : segments)
-      spans.push_back({segment.name, segment.shape, {flat.data_ptr<float>() + segment.offset, segment.length}});
+      spans.push_back({segment.name, segment.shape, {flat.const_data_ptr<float>() + segment.offset, segment.length}});
   };
-  add(arena_->segments(), host_parameters_);
+  add(arena_->segments(), parameters);
   add(arena_->buffer_segments(), host_buffers_);
   return spans;
 }

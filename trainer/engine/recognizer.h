@@ -20,13 +20,17 @@ class Recognizer {
   // The model of a checkpoint, with its own configuration, tokenizer and weights.
   static std::unique_ptr<Recognizer> from_checkpoint(const LoadedCheckpoint& checkpoint);
 
-  // Every tensor must be there with its shape: DataError else.
-  void load_weights(const LoadedCheckpoint& checkpoint);
+  // Every tensor must be there with its shape: DataError else. kTrained goes on training, kForUse takes the averaged
+  // weights where there are any.
+  enum class Weights { kTrained, kForUse };
+  void load_weights(const LoadedCheckpoint& checkpoint, Weights which);
   // For fine-tuning: head rows of pieces that both vocabularies share are copied, other head rows stay as initialised,
   // everything else must fit. Returns one sentence that says what was done.
   std::string load_weights_for_new_vocabulary(const LoadedCheckpoint& checkpoint, const Tokenizer& old_tokenizer);
   // Parameters and buffers for a checkpoint, on the host, valid until the next call.
   std::vector<TensorSpan> weights();
+  // The same with these parameters (in the arena's layout, on the host) in place of the arena's.
+  std::vector<TensorSpan> weights_with(const at::Tensor& parameters);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Normalizer& normalizer() const { return normalizer_; }

@@ -177,7 +177,7 @@ class Run {
     std::string said = concat("started from the weights of ", checkpoint.path.string());
     const auto old_tokenizer = tokenizer_of(checkpoint);
     if (old_tokenizer->serialized() == parts_.recognizer->tokenizer().serialized())
-      parts_.recognizer->load_weights(checkpoint);
+      parts_.recognizer->load_weights(checkpoint, Recognizer::Weights::kForUse);
     else
       said += "; " + parts_.recognizer->load_weights_for_new_vocabulary(checkpoint, *old_tokenizer);
     if (checkpoint.state.arrays.contains("sampler.ids"))

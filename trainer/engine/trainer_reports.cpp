@@ -134,12 +134,15 @@ void Trainer::save(bool is_best) {
   }
   progress_.last_save_s = progress_.elapsed_s;
   progress_.last_saved_step = progress_.step;
-  const std::vector<TensorSpan> optimizer_state = update_.state();  // with sharding all ranks take part
+  // With sharding all ranks take part.
+  const std::vector<TensorSpan> optimizer_state = update_.state();
+  const at::Tensor average = update_.has_average() ? update_.average().cpu() : at::Tensor();
   if (writer_) {
     CheckpointContents contents;
     contents.step = progress_.step;
     contents.model = parts_.recognizer.weights();
     contents.optimizer = optimizer_state;
+    if (average.defined()) contents.ema = parts_.recognizer.weights_with(average);
     contents.state.values["arena"] = parts_.recognizer.arena().names();
     contents.state.values["guard"] = update_.guard().save();
     source_.save(contents.state);
@@ -176,7 +179,7 @@ void Trainer::report_saves() {
 }
 
 void Trainer::load(const LoadedCheckpoint& checkpoint) {
-  parts_.recognizer.load_weights(checkpoint);
+  parts_.recognizer.load_weights(checkpoint, Recognizer::Weights::kTrained);
   const std::string where = (checkpoint.path / "state.json").string();
   try {
     const nlohmann::json& values = checkpoint.state.values;

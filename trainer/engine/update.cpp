@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace rehearse {
 namespace {
@@ -92,20 +91,22 @@ at::Tensor Update::average() {
 std::vector<float> Update::gather(std::span<const float> own) {
   std::vector<float> whole(arena_.num_elements());
   std::copy(own.begin(), own.end(), whole.begin() + static_cast<ptrdiff_t>(begin()));
-  if (bounds_.size() > 2) communicator_.all_gather_slices(whole, bounds_, "all_gather (optimizer state)").get();
+  communicator_.all_gather_slices(whole, bounds_, "all_gather (optimizer state)").get();
   return whole;
 }
 
 std::vector<TensorSpan> Update::state() {
+  const auto elements = static_cast<int64_t>(arena_.num_elements());
+  auto parts = optimizer_.state();
+  if (average_.defined()) {
+    host_average_ = average_.cpu();
+    parts.emplace_back(kAverage, std::span(host_average_.data_ptr<float>(), length()));
+  }
   held_.clear();
   std::vector<TensorSpan> spans;
-  auto parts = optimizer_.state();
-  const at::Tensor average = average_.defined() ? average_.cpu() : at::Tensor();
-  if (average.defined()) parts.emplace_back(kAverage, std::span(average.data_ptr<float>(), length()));
-  held_.reserve(parts.size());
   for (const auto& [name, values] : parts) {
-    held_.emplace_back(name, gather(values));
-    spans.push_back({name, {static_cast<int64_t>(arena_.num_elements())}, held_.back().second});
+    if (bounds_.size() > 2) held_.push_back(gather(values));
+    spans.push_back({name, {elements}, bounds_.size() > 2 ? std::span<const float>(held_.back()) : values});
   }
   return spans;
 }

@@ -58,8 +58,9 @@ class Update {
   OutlierGuard guard_;
   std::vector<size_t> bounds_;
   size_t shard_ = 0;
-  at::Tensor average_;                                            // [length()]
-  std::vector<std::pair<std::string, std::vector<float>>> held_;  // what state() shows
+  at::Tensor average_;                    // [length()]
+  at::Tensor host_average_;               // what state() shows
+  std::vector<std::vector<float>> held_;  // the same, gathered
 };
 
 // While it lives, the arena's parameters are the averaged ones (or stay as they are, where there is no average).
