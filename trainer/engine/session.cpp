@@ -8,13 +8,13 @@
 
 namespace rehearse {
 
-int run_in_world(CommOptions options, const std::function<int(World&, Communicator&)>& body) {
+int run_in_world(CommOptions options, const std::function<int(World&, Communicator&)>& body, const Connect& connect) {
   World world;
   options.on_failure = [](const std::string& message) {
     std::cerr << "error: " + message + "\n" << std::flush;
     _exit(kExitComm);
   };
-  const std::unique_ptr<Communicator> communicator = make_communicator(world, options);
+  const std::unique_ptr<Communicator> communicator = connect(world, options);
   try {
     const int code = body(world, *communicator);
     communicator->finish();
