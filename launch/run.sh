@@ -13,6 +13,10 @@ launch/run.sh -n N [options] -- COMMAND ARGS: run `rehearse COMMAND ARGS` on N r
   --bind auto|none|core auto: an equal share of this machine's cores for each rank when they divide evenly, else none
   -x NAME[=VALUE]       pass a variable to ranks on other hosts (REHEARSE_*, OMP_*, NCCL_*, CUDA_VISIBLE_DEVICES do anyway)
   --grace S             seconds to save after a stop signal before mpirun ends the ranks (60)
+  --host-timeout S      seconds after which a silent host counts as lost, 3 or more and less than comm.timeout_s (10)
+  --restarts N          start again, N times at most, when a peer or device failed (exit code 4) or a signal killed a rank;
+                        train goes on with --resume auto; hosts that do not answer are left out, with fewer ranks (0)
+  --pause S             seconds before a restart (5)
   --binary PATH         program to start (build/bin/rehearse)
   --dry-run             print the mpirun line and stop
   --help                this text
@@ -25,9 +29,11 @@ EOF
 stop() { printf 'run: %s\n' "$*" >&2; exit 2; }
 
 ranks="" hosts="" hostfile="" bind=auto grace=60 binary="$root/build/bin/rehearse" dry_run=0 forwarded=()
+host_timeout=10 restarts=0 num_restarts=0 pause_s=5
+source "$root/launch/restarts.sh"
 while (($#)); do
   case $1 in
-    -n|--hosts|--hostfile|--bind|-x|--grace|--binary)
+    -n|--hosts|--hostfile|--bind|-x|--grace|--binary|--host-timeout|--restarts|--pause)
       (($# > 1)) || stop "$1: expected a value; found nothing"
       case $1 in
         -n) ranks=$2 ;;
@@ -37,6 +43,9 @@ while (($#)); do
         -x) forwarded+=(-x "$2") ;;
         --grace) grace=$2 ;;
         --binary) binary=$2 ;;
+        --host-timeout) host_timeout=$2 ;;
+        --restarts) restarts=$2 ;;
+        --pause) pause_s=$2 ;;
       esac
       shift ;;
     --dry-run) dry_run=1 ;;
@@ -48,10 +57,17 @@ while (($#)); do
 done
 [[ $ranks =~ ^[1-9][0-9]*$ ]] || stop "-n: expected a number of ranks; found '$ranks'"
 [[ $grace =~ ^[0-9]+$ ]] || stop "--grace: expected whole seconds; found '$grace'"
+[[ $host_timeout =~ ^[0-9]+$ && $host_timeout -ge 3 ]] || stop "--host-timeout: expected whole seconds, at least 3; found '$host_timeout'"
+[[ $restarts =~ ^[0-9]+$ ]] || stop "--restarts: expected a number of restarts; found '$restarts'"
+[[ $pause_s =~ ^[0-9]+$ ]] || stop "--pause: expected whole seconds; found '$pause_s'"
 [[ $bind =~ ^(auto|none|core)$ ]] || stop "--bind: expected auto, none or core; found '$bind'"
 [[ -z $hosts || -z $hostfile ]] || stop "--hosts and --hostfile: expected one of them; found both"
 [[ -z $hostfile || -r $hostfile ]] || stop "--hostfile: expected a readable file; found '$hostfile'"
 (($# > 0)) || stop "expected a command after --, such as: launch/run.sh -n $ranks -- train configs/quickstart.yaml"
+command=("$@")
+if ((restarts > 0)) && [[ "${command[*]} " =~ \ --resume[=\ ]([^\ ]*) && ${BASH_REMATCH[1]} != auto ]]; then
+  stop "--restarts: expected --resume auto or none; found '${BASH_REMATCH[1]}', which a restart would go back to"
+fi
 
 # Cores, not hardware threads, that this process may use: what mpirun counts as slots.
 count_cores() {
@@ -69,35 +85,41 @@ count_cores() {
 
 # 4: when a rank dies, mpirun sends the others SIGCONT at once, SIGTERM after 4 s and SIGKILL after 8 s, and always waits for
 # both, so a larger value would hold up every failed run and a smaller one leaves no time to log which rank is absent.
-line=(mpirun -n "$ranks" --mca odls_base_sigkill_timeout 4)
-if ((EUID == 0)); then line+=(--allow-run-as-root); fi
-if [[ -n $hosts ]]; then line+=(--host "$hosts"); fi
-if [[ -n $hostfile ]]; then line+=(--hostfile "$hostfile"); fi
-cores=$(count_cores)
-local_only=1
-if [[ -n $hosts$hostfile || -n ${SLURM_JOB_ID:-} ]]; then local_only=0; fi
-if ((local_only && cores > 0 && ranks > cores)); then line+=(--oversubscribe); fi
-if [[ $bind == core ]]; then
-  line+=(--bind-to core)
-elif [[ $bind == auto ]] && ((local_only && ranks > 1 && cores >= ranks && cores % ranks == 0)); then
-  line+=(--map-by "slot:PE=$((cores / ranks))" --bind-to core)
-else
-  line+=(--bind-to none)
-fi
-if ((!local_only)); then
-  while IFS= read -r name; do forwarded+=(-x "$name"); done < <(compgen -e | grep -E '^(REHEARSE_|OMP_|NCCL_|CUDA_VISIBLE_DEVICES$)' || true)
-fi
-line+=("${forwarded[@]}" "$binary" "$@")
+build_line() {
+  local cores local_only=1 name
+  line=(mpirun -n "$ranks" --mca odls_base_sigkill_timeout 4)
+  if ((EUID == 0)); then line+=(--allow-run-as-root); fi
+  if [[ -n $hosts ]]; then line+=(--host "$hosts"); fi
+  if [[ -n $hostfile ]]; then line+=(--hostfile "$hostfile"); fi
+  cores=$(count_cores)
+  if [[ -n $hosts$hostfile || -n ${SLURM_JOB_ID:-} ]]; then local_only=0; fi
+  if ((local_only && cores > 0 && ranks > cores)); then line+=(--oversubscribe); fi
+  if [[ $bind == core ]]; then
+    line+=(--bind-to core)
+  elif [[ $bind == auto ]] && ((local_only && ranks > 1 && cores >= ranks && cores % ranks == 0)); then
+    line+=(--map-by "slot:PE=$((cores / ranks))" --bind-to core)
+  else
+    line+=(--bind-to none)
+  fi
+  if ((!local_only)); then
+    # mpirun and the daemons it starts on other hosts miss each other after idle time + interval x probes. OpenMPI's own
+    # values are 300 + 20 x 9 s, and while words wait to be sent TCP takes a quarter of an hour instead.
+    line+=(--mca oob_tcp_keepalive_time "$((host_timeout - 2))" --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 2)
+    while IFS= read -r name; do line+=(-x "$name"); done < <(compgen -e | grep -E '^(REHEARSE_|OMP_|NCCL_|CUDA_VISIBLE_DEVICES$)' || true)
+  fi
+  line+=("${forwarded[@]}" "$binary" "${command[@]}")
+}
+build_line
 
 if ((dry_run)); then printf '%q ' "${line[@]}"; echo; exit 0; fi
 command -v mpirun >/dev/null || stop "mpirun: expected OpenMPI; found nothing on the PATH; run launch/setup.sh"
 [[ -x $binary ]] || stop "$binary: expected the program; found nothing; run launch/setup.sh"
 
-signals=0 timer="" mpirun_pid=""
+signals=0 timer="" mpirun_pid="" is_starting=0 earlier_pid=none status=130
 polite() {
   # The signal may come before the next line of the script has noted the id.
-  mpirun_pid=${mpirun_pid:-${!:-}}
-  [[ -n $mpirun_pid ]] || exit 130
+  if ((is_starting)) && [[ ${!:-none} != "$earlier_pid" ]]; then mpirun_pid=$!; fi
+  [[ -n $mpirun_pid ]] || exit "$status"  # nothing runs, or nothing any more
   signals=$((signals + 1))
   if ((signals == 1)); then
     echo "run: $1: asking all ranks to save and stop; they have $grace s" >&2
@@ -118,21 +140,34 @@ trap 'polite SIGTERM' TERM
 trap 'polite SIGINT' INT
 trap 'polite SIGUSR1' USR1
 
-# A process group of its own, so that Ctrl-C reaches only this script; mpirun must not outlive the script even if that is
-# killed outright.
-set -m
-setpriv --pdeathsig TERM -- "${line[@]}" </dev/null &
-mpirun_pid=${mpirun_pid:-$!}
-set +m
+# Sets `status`.
+run_ranks() {
+  local before code
+  # A process group of its own, so that Ctrl-C reaches only this script; mpirun must not outlive the script even if that is
+  # killed outright.
+  set -m
+  earlier_pid=${!:-none} is_starting=1
+  setpriv --pdeathsig TERM -- "${line[@]}" </dev/null &
+  mpirun_pid=${mpirun_pid:-$!} is_starting=0
+  set +m
+  status=0
+  while :; do
+    before=$signals
+    code=0
+    wait "$mpirun_pid" || code=$?
+    # 127: the wait that a signal interrupted had already reported the end.
+    if ((code != 127)); then status=$code; fi
+    if ((before == signals)); then break; fi
+  done
+  mpirun_pid=""
+  # What mpirun makes of a daemon on another host that it lost, whatever the ranks said: a peer failed.
+  if ((status == 205)); then status=4; fi
+}
 
-status=0
 while :; do
-  before=$signals
-  code=0
-  wait "$mpirun_pid" || code=$?
-  # 127: the wait that a signal interrupted had already reported the end.
-  if ((code != 127)); then status=$code; fi
-  if ((before == signals)); then break; fi
+  run_ranks
+  if ((signals > 0)) || ! prepare_restart "$status"; then break; fi
+  build_line
 done
 if [[ -n $timer ]]; then kill "$timer" 2>/dev/null || true; fi
 exit "$status"

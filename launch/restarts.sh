@@ -1,0 +1,77 @@
+# Sourced by launch/run.sh for --restarts: when a run may start again, with which words, and on which hosts.
+
+# 4: a peer or device failed; from 128 on a signal ended a rank or mpirun.
+may_restart() { (($1 == 4 || $1 >= 128)); }
+
+# The words after --, in `command`: train goes on from the newest checkpoint of its run folder, if there is one; only
+# without one does --init count.
+resume_automatically() {
+  [[ ${command[0]} == train && " ${command[*]} " != *" --resume"[\ =]* ]] || return 0
+  command+=(--resume auto)
+}
+
+# What mpirun starts on other hosts' behalf: the first of OpenMPI's list that is there.
+launch_agent() {
+  local list=${OMPI_MCA_plm_rsh_agent:-${OMPI_MCA_pls_rsh_agent:-${OMPI_MCA_orte_rsh_agent:-"ssh : rsh"}}} agents one words
+  IFS=: read -ra agents <<<"$list"
+  for one in "${agents[@]}"; do
+    read -ra words <<<"$one"
+    if command -v "${words[0]}" >/dev/null; then echo "${words[@]}"; return; fi
+  done
+  echo ssh
+}
+
+is_this_host() {
+  [[ $1 == localhost || $1 == 127.* ]] && return
+  [[ " $(hostname 2>/dev/null) $(hostname -s 2>/dev/null) $(hostname -I 2>/dev/null) " == *" $1 "* ]]
+}
+
+answers() {
+  local agent
+  is_this_host "$1" && return
+  read -ra agent <<<"$(launch_agent)"
+  # No password prompt may hold it up; the agent is killed with what it started.
+  timeout -k 1 "$host_timeout" "${agent[@]}" "$1" true </dev/null >/dev/null 2>&1
+}
+
+# Lines "host slots" of --hosts or --hostfile; a host without a count gets its share of the ranks.
+hosts_and_slots() {
+  if [[ -n $hosts ]]; then tr ',' '\n' <<<"$hosts" | tr ':' ' '; else sed -E 's/#.*//; s/slots *= */slots=/' "$hostfile"; fi |
+    awk -v ranks="$ranks" '
+      NF == 0 { next }
+      { if (!($1 in slots)) order[++n] = $1
+        count = ""
+        for (i = 2; i <= NF; i++) if ($i ~ /^(slots=)?[0-9]+$/) { count = $i; sub("slots=", "", count) }
+        if (count == "") unknown[$1] = 1
+        slots[$1] += count }
+      END { for (i = 1; i <= n; i++) print order[i], (order[i] in unknown ? int((ranks + n - 1) / n) : slots[order[i]]) }'
+}
+
+# Leaves out of `hosts` what does not answer, and makes `ranks` the largest number that the slots left hold and that
+# divides the old one, as batch.micro_batches then stays divisible. Fails when nobody is left.
+keep_answering_hosts() {
+  local host slots left=() lost=() total=0 fewer
+  [[ -n $hosts$hostfile ]] || return 0
+  while read -r host slots; do
+    if answers "$host"; then left+=("$host:$slots") total=$((total + slots)); else lost+=("$host"); fi
+  done < <(hosts_and_slots)
+  ((${#lost[@]} > 0)) || return 0
+  echo "run: no answer within $host_timeout s from ${lost[*]}" >&2
+  ((total > 0)) || return 1
+  fewer=$((total < ranks ? total : ranks))
+  while ((ranks % fewer != 0)); do fewer=$((fewer - 1)); done
+  hosts=$(IFS=,; echo "${left[*]}") hostfile=""
+  if ((fewer < ranks)); then echo "run: $fewer rank(s) instead of $ranks, on $hosts" >&2; fi
+  ranks=$fewer
+}
+
+# Everything between two runs; fails when there is no other.
+prepare_restart() {
+  local code=$1
+  ((num_restarts < restarts)) && may_restart "$code" || return 1
+  num_restarts=$((num_restarts + 1))
+  resume_automatically
+  echo "run: exit code $code; restart $num_restarts of $restarts in $pause_s s: ${command[*]}" >&2
+  sleep "$pause_s"
+  if ! keep_answering_hosts; then echo "run: no host is left" >&2; return 1; fi
+}
