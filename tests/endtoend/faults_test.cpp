@@ -7,8 +7,7 @@
 #include <fstream>
 
 #include "tests/data/text_support.h"
-#include "tests/support/tiny_run.h"
-#include "trainer/engine/checkpoint.h"
+#include "tests/endtoend/unbroken.h"
 
 namespace rehearse {
 namespace {
@@ -22,21 +21,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::vector<std::string> through_launcher(int ranks, const std::vector<std::string>& arguments) {
-  std::vector<std::string> line = {std::string(REHEARSE_SOURCE_DIR) + "/launch/run.sh",
-                                   "-n",
-                                   std::to_string(ranks),
-                                   "--binary",
-                                   REHEARSE_BINARY,
-                                   "--"};
-  line.insert(line.end(), arguments.begin(), arguments.end());
-  return line;
-}
-
-LoadedCheckpoint final_checkpoint(const fs::path& run) {
-  return load_checkpoint(list_checkpoints(run / "checkpoints").at(0), true);
 }
 
 class Faults : public ::testing::Test {
@@ -63,19 +47,7 @@ class Faults : public ::testing::Test {
     const ProcessResult resumed = run_rehearse_ranks(2, tiny_train(run(), {"--resume", "auto"}));
     ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
     EXPECT_THAT(resumed.err, HasSubstr("resumed from"));
-    expect_same_as_unbroken();
-  }
-  // Weights, moments, the CER table, plans and observations in flight: all bits.
-  void expect_same_as_unbroken() const {
-    const LoadedCheckpoint found = final_checkpoint(run()), expected = final_checkpoint(tiny_folder() / "unbroken");
-    ASSERT_EQ(found.step, static_cast<uint64_t>(kTinySteps));
-    for (const auto& [name, tensor] : expected.model) EXPECT_TRUE(found.model.at(name).values == tensor.values) << name;
-    for (const auto& [name, tensor] : expected.optimizer)
-      EXPECT_TRUE(found.optimizer.at(name).values == tensor.values) << name;
-    ASSERT_EQ(found.state.arrays.size(), expected.state.arrays.size());
-    for (const auto& [name, array] : expected.state.arrays)
-      EXPECT_TRUE(found.state.arrays.at(name).bytes == array.bytes) << name;
-    EXPECT_EQ(found.state.values.at("step_source"), expected.state.values.at("step_source"));
+    expect_same_as_unbroken(run());
   }
   // Kills rank 1 and checks how the others end.
   void expect_end_after_kill(const std::vector<std::string>& line) {
@@ -196,7 +168,7 @@ TEST_F(Faults, ATornNewestCheckpointIsRefusedAndTheOneBeforeIsUsed) {
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_THAT(resumed.err, AllOf(HasSubstr("checkpoint refused"), HasSubstr((newest / "model.safetensors").string())));
   EXPECT_THAT(resumed.err, HasSubstr("resumed from"));
-  expect_same_as_unbroken();
+  expect_same_as_unbroken(run());
 }
 
 }  // namespace

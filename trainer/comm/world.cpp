@@ -2,6 +2,8 @@
 
 #include <mpi.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,10 +64,15 @@ World::World() {
   if (!is_launched_by_mpi()) return;
   // Ranks share cores with their own communication and loader threads: a waiting rank must give its core away.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+  // A rank must not outlive the daemon that started it. Had that died before this call, MPI_Init would not reach it; if
+  // it died in between, the rank has another parent now.
+  const pid_t daemon = getppid();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   int provided = 0;
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS ||
       provided < MPI_THREAD_SERIALIZED)
     throw CommError("mpi: expected an MPI with MPI_THREAD_SERIALIZED; found level ", provided);
+  if (getppid() != daemon) throw CommError("mpi: expected the daemon that started this rank; found it gone");
   has_mpi_ = true;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
