@@ -1,0 +1,141 @@
+// Two ranks on two hosts with a wire between them: what is lost, who says so, and that nothing stays behind.
+#include "tests/support/two_hosts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+
+#include "tests/data/text_support.h"
+#include "tests/endtoend/unbroken.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kTimeout_s = 5;  // comm.timeout_s of the tiny run
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+class TwoHostsRun : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string refusal = TwoHosts::refusal();
+    if (!refusal.empty()) GTEST_SKIP() << "NOT RUN, two hosts on one machine: " << refusal;
+    tiny_folder();
+    hosts_ = std::make_unique<TwoHosts>(folder_.path());
+  }
+  std::filesystem::path run() const { return folder_.path() / "run"; }
+
+  std::vector<std::string> line(const std::vector<std::string>& more = {},
+                                std::vector<std::string> options = {}) const {
+    options.insert(options.end(),
+                   {"--hosts", TwoHosts::address(1) + ":1," + TwoHosts::address(2) + ":1", "--host-timeout", "4"});
+    return hosts_->on_first(through_launcher(2, tiny_train(run(), more), options));
+  }
+  void start(const std::vector<std::string>& options = {}) {
+    process_ = std::make_unique<RunningProcess>(line({}, options), hosts_->options());
+    ASSERT_TRUE(wait_for_step(*process_, run(), 25)) << process_->err();
+    ASSERT_EQ(hosts_->processes(1, "rehearse").size(), 1u);
+    ASSERT_EQ(hosts_->processes(2, "rehearse").size(), 1u);
+  }
+  void kill_one(int host, const std::string& name) {
+    const auto found = hosts_->processes(host, name);
+    ASSERT_EQ(found.size(), 1u) << name;
+    ASSERT_EQ(kill(found[0], SIGKILL), 0);
+  }
+  bool is_idle(int host) const { return hosts_->processes(host).empty(); }
+  // Until no process is on either host.
+  void expect_all_over(Clock::time_point since, double limit_s) {
+    EXPECT_TRUE(wait_until(limit_s - seconds_since(since), [&] { return is_idle(1) && is_idle(2); }))
+        << hosts_->processes(1).size() << " and " << hosts_->processes(2).size() << " processes are left";
+    RecordProperty("seconds_to_end", std::to_string(seconds_since(since)));
+  }
+  void expect_resume_equals_unbroken() {
+    const ProcessResult resumed = run_process(line({"--resume", "auto"}), hosts_->options());
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+    EXPECT_THAT(resumed.err, HasSubstr("resumed from"));
+    expect_same_as_unbroken(run());
+  }
+  // Rank 0 says that rank 1 is not there, and the launcher that a peer failed.
+  void expect_peer_failure(const ProcessResult& result) {
+    EXPECT_EQ(result.exit_code, 4) << result.err;
+    EXPECT_THAT(complaints(result.err),
+                Contains(AllOf(HasSubstr("rank 0 of 2: step "), HasSubstr("rank 1 (host-2, process "))))
+        << result.err;
+  }
+
+  TemporaryFolder folder_{"two_hosts"};
+  std::unique_ptr<TwoHosts> hosts_;
+  std::unique_ptr<RunningProcess> process_;
+};
+
+TEST_F(TwoHostsRun, TrainToTheSameBitsAsOneHost) {
+  const ProcessResult result = run_process(line(), hosts_->options());
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  expect_same_as_unbroken(run());
+  EXPECT_THAT(hosts_->processes(1), IsEmpty());
+  EXPECT_THAT(hosts_->processes(2), IsEmpty());
+}
+
+TEST_F(TwoHostsRun, ACutWireEndsBothSidesAndTheRunResumesToTheSameBits) {
+  start();
+  const auto cut = Clock::now();
+  hosts_->cut_wire();
+  expect_all_over(cut, kTimeout_s + 10);
+  expect_peer_failure(process_->wait(1));
+  hosts_->mend_wire();
+  expect_resume_equals_unbroken();
+}
+
+TEST_F(TwoHostsRun, AKilledDaemonTakesItsRankWithItAndTheRunResumesToTheSameBits) {
+  start();
+  const auto killed = Clock::now();
+  kill_one(2, "orted");
+  EXPECT_TRUE(wait_until(3, [&] { return hosts_->processes(2, "rehearse").empty(); }));
+  expect_all_over(killed, kTimeout_s + 10);
+  expect_peer_failure(process_->wait(1));
+  expect_resume_equals_unbroken();
+}
+
+TEST_F(TwoHostsRun, AKilledMpirunLeavesNoRankOnEitherHost) {
+  start();
+  const auto killed = Clock::now();
+  kill_one(1, "mpirun");
+  EXPECT_TRUE(wait_until(
+      10, [&] { return hosts_->processes(1, "rehearse").empty() && hosts_->processes(2, "rehearse").empty(); }));
+  expect_all_over(killed, kTimeout_s + 10);
+}
+
+TEST_F(TwoHostsRun, AKilledRankEndsTheOtherHostsToo) {
+  start();
+  const auto killed = Clock::now();
+  kill_one(2, "rehearse");
+  EXPECT_TRUE(wait_until(10, [&] { return hosts_->processes(1, "rehearse").empty(); }));
+  EXPECT_LE(seconds_since(killed), 10);
+  const ProcessResult result = process_->wait(20);
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_THAT(complaints(result.err), Contains(HasSubstr("rank 1 (host-2"))) << result.err;
+  expect_all_over(killed, 25);
+}
+
+TEST_F(TwoHostsRun, AStopSignalReachesBothHostsAndTheRunResumesToTheSameBits) {
+  start();
+  ASSERT_EQ(kill(process_->id(), SIGTERM), 0);
+  const ProcessResult result = process_->wait(60);
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("stopped by a signal at step"));
+  expect_resume_equals_unbroken();
+}
+
+}  // namespace
+}  // namespace rehearse
