@@ -21,10 +21,9 @@ launch_agent() {
   echo ssh
 }
 
-is_this_host() {
-  [[ $1 == localhost || $1 == 127.* ]] && return
-  [[ " $(hostname 2>/dev/null) $(hostname -s 2>/dev/null) $(hostname -I 2>/dev/null) " == *" $1 "* ]]
-}
+# Read once, at the start: an address is no longer listed when its interface is down.
+own_names=" localhost $(hostname 2>/dev/null) $(hostname -s 2>/dev/null) $(hostname -I 2>/dev/null) "
+is_this_host() { [[ $1 == 127.* || $own_names == *" $1 "* ]]; }
 
 answers() {
   local agent
@@ -50,10 +49,12 @@ hosts_and_slots() {
 # Leaves out of `hosts` what does not answer, and makes `ranks` the largest number that the slots left hold and that
 # divides the old one, as batch.micro_batches then stays divisible. Fails when nobody is left.
 keep_answering_hosts() {
-  local host slots left=() lost=() total=0 fewer
+  local host slots left=() lost=() total=0 fewer others=0
   [[ -n $hosts$hostfile ]] || return 0
   while read -r host slots; do
-    if answers "$host"; then left+=("$host:$slots") total=$((total + slots)); else lost+=("$host"); fi
+    if ! answers "$host"; then lost+=("$host"); continue; fi
+    left+=("$host:$slots") total=$((total + slots))
+    is_this_host "$host" || others=1
   done < <(hosts_and_slots)
   ((${#lost[@]} > 0)) || return 0
   echo "run: no answer within $host_timeout s from ${lost[*]}" >&2
@@ -63,6 +64,8 @@ keep_answering_hosts() {
   hosts=$(IFS=,; echo "${left[*]}") hostfile=""
   if ((fewer < ranks)); then echo "run: $fewer rank(s) instead of $ranks, on $hosts" >&2; fi
   ranks=$fewer
+  # Alone, mpirun need not recognise this host by an address that may be gone.
+  if ((!others)); then hosts=""; fi
 }
 
 # Everything between two runs; fails when there is no other.
