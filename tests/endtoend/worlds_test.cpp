@@ -38,8 +38,8 @@ class Worlds : public ::testing::Test {
 
 // Everything that the update can do at once; a constant rate, so that a run may end early and go on.
 std::vector<std::string> everything(std::vector<std::string> more) {
-  for (const char* setting : {"schedule={type: constant}", "optimizer.ema_decay=0.99", "optimizer.guard.z_score=6",
-                              "optimizer.lr_scale={head: 0.5}"}) {
+  for (const char* setting : {"schedule={type: constant, warmup_share: 0}", "optimizer.ema_decay=0.99",
+                              "optimizer.guard.z_score=6", "optimizer.lr_scale={head: 0.5}"}) {
     more.emplace_back("--set");
     more.emplace_back(setting);
   }
@@ -90,8 +90,10 @@ void train_on_one_four_two(const std::function<void(int, std::vector<std::string
 }
 
 std::vector<std::string> uniform_settings() {
-  return {"--set", "schedule={type: constant}", "--set", "curriculum={type: uniform, max_repeats: 0}",
-          "--set", "optimizer.lr=0.002",        "--set", "log.observations=true"};
+  return {"--set", "schedule={type: constant, warmup_share: 0}",
+          "--set", "curriculum={type: uniform, max_repeats: 0}",
+          "--set", "optimizer.lr=0.002",
+          "--set", "log.observations=true"};
 }
 
 // From one checkpoint on another number of ranks: the sums differ in their last bits alone.
@@ -102,7 +104,8 @@ TEST_F(Worlds, LossesAgreeForTwentyStepsAfterTheNumberOfRanksChanges) {
     return more;
   };
   train(2, "steady", until("budget.steps=20"));
-  for (const char* name : {"one", "four"}) fs::copy(folder("steady"), folder(name), fs::copy_options::recursive);
+  for (const char* name : {"one", "four"})
+    fs::copy(folder("steady"), folder(name), fs::copy_options::recursive | fs::copy_options::copy_symlinks);
   train(2, "steady", until("budget.steps=40"));
   train(1, "one", until("budget.steps=40"));
   train(4, "four", until("budget.steps=40"));
@@ -128,7 +131,8 @@ TEST_F(Worlds, UniformDrawsAreTheSameFromOneToFourToTwoRanks) {
 }
 
 TEST_F(Worlds, CurriculumDrawsAreTheSameGivenTheSameObservations) {
-  const std::vector<std::string> settings = {"--set", "schedule={type: constant}", "--set", "log.observations=true"};
+  const std::vector<std::string> settings = {"--set", "schedule={type: constant, warmup_share: 0}", "--set",
+                                             "log.observations=true"};
   train(2, "steady", settings);
   std::vector<std::string> replaying = settings;
   replaying.insert(replaying.end(), {"--replay-observations", (folder("steady") / "observations.jsonl").string()});
