@@ -67,7 +67,7 @@ void DeviceCommunicator::connect() {
   broadcast(id, 0, "broadcast (device communicator)");
   // Connecting blocks without driving MPI: nobody may still wait for the broadcast.
   barrier("barrier (device communicator)");
-  enqueue("connecting the devices", [&, this] {
+  enqueue("connecting the devices", 0, [&, this] {
     collectives_->connect(rank(), size(), id);
     wait_for_device();
   }).get();
@@ -101,13 +101,13 @@ std::future<void> DeviceCommunicator::reduce(std::span<T> values, DeviceCollecti
   if (!collectives_->is_device_memory(values.data())) return MpiCommunicator::all_reduce_sum(values, what);
   const DeviceCollectives::Mark after = collectives_->mark();
   if (is_staged_) {
-    return enqueue(what, [=, this] {
+    return enqueue(what, values.size_bytes(), [=, this] {
       const std::span<std::byte> copy = collectives_->copy_out(values.data(), values.size_bytes(), after);
       reduce_now(std::span<T>(reinterpret_cast<T*>(copy.data()), values.size()), what);
       collectives_->copy_in(values.data(), copy);
     });
   }
-  return enqueue(what, [=, this] {
+  return enqueue(what, values.size_bytes(), [=, this] {
     collectives_->all_reduce_sum(values.data(), values.size(), element, after);
     wait_for_device();
   });
@@ -131,20 +131,20 @@ std::future<void> DeviceCommunicator::all_gather_slices(std::span<float> values,
     return MpiCommunicator::all_gather_slices(values, std::move(bounds), what);
   const DeviceCollectives::Mark after = collectives_->mark();
   if (is_staged_) {
-    return enqueue(what, [=, this] {
+    return enqueue(what, values.size_bytes(), [=, this] {
       const std::span<std::byte> copy = collectives_->copy_out(values.data(), values.size_bytes(), after);
       gather_now({reinterpret_cast<float*>(copy.data()), values.size()}, bounds, what);
       collectives_->copy_in(values.data(), copy);
     });
   }
-  return enqueue(what, [=, this] {
+  return enqueue(what, values.size_bytes(), [=, this] {
     collectives_->all_gather_slices(values.data(), bounds, after);
     wait_for_device();
   });
 }
 
 void DeviceCommunicator::finish() {
-  enqueue("closing the device communicator", [this] { collectives_->close(); }).get();
+  enqueue("closing the device communicator", 0, [this] { collectives_->close(); }).get();
   MpiCommunicator::finish();
 }
 

@@ -8,6 +8,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"
+#include "trainer/base/trace.h"
 #include "trainer/comm/mpi_sums.h"
 
 namespace rehearse {
@@ -15,6 +16,18 @@ namespace {
 
 Watchdog::Options watchdog_options(int rank, int size, const CommOptions& options) {
   return {rank, size, options.timeout_s, options.term_grace_s, options.stop_requested, options.on_failure};
+}
+
+// The span is over before the future is ready: whoever waited for the future finds it in the lane.
+template <class Result>
+std::function<Result()> drawn(TraceLane& lane, const std::string& what, size_t bytes, std::function<Result()> work) {
+  return [&lane, what, bytes, launched_s = monotonic_s(), work = std::move(work)] {
+    TraceSpan span(&lane, what.substr(0, what.find(" (")));
+    span.note("what", what);
+    span.note("bytes", bytes);
+    span.note("queued_s", monotonic_s() - launched_s);
+    return work();
+  };
 }
 
 std::vector<std::vector<std::byte>> gather_all(const std::vector<std::byte>& bytes, int size) {
@@ -45,6 +58,7 @@ MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const Com
     : rank_(rank),
       size_(size),
       is_fixed_order_(options.fixed_order),
+      lane_(options.trace ? &options.trace->lane("communication") : nullptr),
       watchdog_(watchdog_options(rank, size, options), is_one_host) {
   // Before the communication thread exists, MPI calls come from here.
   const std::string address = watchdog_.address();
@@ -61,7 +75,8 @@ MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const Com
 MpiCommunicator::~MpiCommunicator() = default;
 
 template <class Result>
-std::future<Result> MpiCommunicator::submit(const std::string& what, std::function<Result()> work) {
+std::future<Result> MpiCommunicator::submit(const std::string& what, size_t bytes, std::function<Result()> work) {
+  if (lane_) work = drawn(*lane_, what, bytes, std::move(work));
   auto task = std::make_shared<std::packaged_task<Result()>>(std::move(work));
   std::future<Result> future = task->get_future();
   {
@@ -98,8 +113,8 @@ void MpiCommunicator::check(int code, const std::string& what) const {
   throw CommError("rank ", rank_, " of ", size_, ": ", what, ": expected it to succeed; found ", text);
 }
 
-std::future<void> MpiCommunicator::enqueue(const std::string& what, std::function<void()> work) {
-  return submit<void>(what, std::move(work));
+std::future<void> MpiCommunicator::enqueue(const std::string& what, size_t bytes, std::function<void()> work) {
+  return submit<void>(what, bytes, std::move(work));
 }
 
 template <class T>
@@ -125,7 +140,7 @@ void MpiCommunicator::gather_now(std::span<float> values, const std::vector<size
 template <class T>
 std::future<void> MpiCommunicator::submit_sum(std::span<T> values, const std::string& what) {
   REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
-  return submit<void>(what, [=, this] { reduce_now(values, what); });
+  return submit<void>(what, values.size_bytes(), [=, this] { reduce_now(values, what); });
 }
 
 std::future<void> MpiCommunicator::all_reduce_sum(std::span<float> values, const std::string& what) {
@@ -145,23 +160,24 @@ std::future<void> MpiCommunicator::all_gather_slices(std::span<float> values, st
   REHEARSE_CHECK(bounds.size() == static_cast<size_t>(size_) + 1 && bounds.back() <= values.size(),
                  "one slice a rank, inside the values");
   REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
-  return submit<void>(what, [=, this] { gather_now(values, bounds, what); });
+  return submit<void>(what, values.size_bytes(), [=, this] { gather_now(values, bounds, what); });
 }
 
 std::future<std::vector<std::vector<std::byte>>> MpiCommunicator::all_gather(std::vector<std::byte> bytes,
                                                                              const std::string& what) {
+  const size_t own = bytes.size();
   return submit<std::vector<std::vector<std::byte>>>(
-      what, [bytes = std::move(bytes), size = size_] { return gather_all(bytes, size); });
+      what, own, [bytes = std::move(bytes), size = size_] { return gather_all(bytes, size); });
 }
 
 void MpiCommunicator::broadcast(std::span<std::byte> bytes, int root, const std::string& what) {
-  submit<void>(what, [=, this] {
+  submit<void>(what, bytes.size(), [=, this] {
     check(MPI_Bcast(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, root, MPI_COMM_WORLD), what);
   }).get();
 }
 
 void MpiCommunicator::barrier(const std::string& what) {
-  submit<void>(what, [=, this] { check(MPI_Barrier(MPI_COMM_WORLD), what); }).get();
+  submit<void>(what, 0, [=, this] { check(MPI_Barrier(MPI_COMM_WORLD), what); }).get();
 }
 
 void MpiCommunicator::finish() {

@@ -13,6 +13,8 @@
 
 namespace rehearse {
 
+class TraceLane;
+
 // Blocking calls, because MPI_Iallreduce with a progress thread took 120 ms where this took 72 ms.
 class MpiCommunicator : public Communicator {
  public:
@@ -36,8 +38,9 @@ class MpiCommunicator : public Communicator {
   double busy_seconds() const override { return busy_seconds_.load(); }
 
  protected:
-  // For communicators with another transport beside MPI: `work` takes its turn on the communication thread.
-  std::future<void> enqueue(const std::string& what, std::function<void()> work);
+  // For communicators with another transport beside MPI: `work` takes its turn on the communication thread. `bytes` are
+  // those of this rank.
+  std::future<void> enqueue(const std::string& what, size_t bytes, std::function<void()> work);
   // On the communication thread only.
   template <class T>
   void reduce_now(std::span<T> values, const std::string& what) const;
@@ -49,7 +52,7 @@ class MpiCommunicator : public Communicator {
     std::function<void()> run;
   };
   template <class Result>
-  std::future<Result> submit(const std::string& what, std::function<Result()> work);
+  std::future<Result> submit(const std::string& what, size_t bytes, std::function<Result()> work);
   template <class T>
   std::future<void> submit_sum(std::span<T> values, const std::string& what);
   void work(std::stop_token stop);
@@ -58,6 +61,7 @@ class MpiCommunicator : public Communicator {
   int rank_;
   int size_;
   bool is_fixed_order_;
+  TraceLane* lane_;  // null: nobody looks
   Watchdog watchdog_;
   std::mutex mutex_;
   std::condition_variable_any arrived_;

@@ -10,6 +10,8 @@
 
 namespace rehearse {
 
+class Trace;
+
 // Facts about the launch; without mpirun a world of one.
 class World {
  public:
@@ -42,6 +44,7 @@ struct CommOptions {
   double term_grace_s = 3;
   const std::atomic<bool>* stop_requested = nullptr;
   std::function<void(const std::string&)> on_failure;  // ends the process; see Watchdog
+  Trace* trace = nullptr;                              // shows every collective; null: none
   // Sums are added in rank order whatever the message size and the algorithm of the library.
   bool fixed_order = false;
 };

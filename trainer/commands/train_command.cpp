@@ -22,6 +22,9 @@ class TrainCommand : public Command {
     app.add_option("--resume", request_.resume,
                    "auto (the newest whole checkpoint of the run folder, if any) or a checkpoint");
     app.add_flag("--strict-resume", request_.strict_resume, "refuse to resume where the result would not be bit-exact");
+    app.add_option("--profile", request_.profile_steps,
+                   "draw this many steps of every rank into profile/rank-R.json of the run folder")
+        ->check(CLI::PositiveNumber);
     app.add_option("--init", request_.init, "start from the weights and the CER table of this checkpoint or run");
     app.add_option(
         "--replay-observations", request_.replay_observations,

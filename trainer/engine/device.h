@@ -24,6 +24,8 @@ class Device {
   bool is_cpu() const { return torch_.is_cpu(); }
   // One line for the log; empty on the CPU.
   std::string description() const;
+  // Where the spans of a profile go besides its file; nowhere on the CPU.
+  TraceRanges ranges() const { return plugin_ ? plugin_->ranges : TraceRanges{}; }
   std::unique_ptr<Communicator> make_communicator(const World& world, const CommOptions& options) const;
 
  private:

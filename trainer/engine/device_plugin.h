@@ -6,6 +6,7 @@
 #include <string>
 
 #include "models/kernels/device_kernels.h"
+#include "trainer/base/trace.h"
 #include "trainer/comm/device_collectives.h"
 
 namespace rehearse {
@@ -19,13 +20,15 @@ struct DeviceFacts {
 };
 
 struct DevicePlugin {
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
   uint32_t version = kVersion;
   uint32_t bytes = sizeof(DeviceKernels);
   const DeviceKernels* kernels = nullptr;
   // Makes the device of this rank of its host the calling thread's; CommError when there is none, or it is too old.
   DeviceFacts (*open)(int local_rank) = nullptr;
   std::unique_ptr<DeviceCollectives> (*collectives)(int device) = nullptr;
+  // The spans of a profile for the device's own tools.
+  TraceRanges ranges;
 };
 
 // The plug-in's only symbol.

@@ -39,8 +39,8 @@ struct Reducer::Hooks {
   std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, uintptr_t>> nodes;
 };
 
-Reducer::Reducer(Arena& arena, Communicator& communicator, const Options& options)
-    : arena_(arena), communicator_(communicator), hooks_(std::make_unique<Hooks>()) {
+Reducer::Reducer(Arena& arena, Communicator& communicator, const Options& options, TraceLane* lane)
+    : arena_(arena), communicator_(communicator), lane_(lane), hooks_(std::make_unique<Hooks>()) {
   cut_buckets(options);
   if (communicator_.size() == 1) return;  // nothing to overlap
   if (options.as_bfloat16) {
@@ -122,6 +122,7 @@ void Reducer::launch(size_t index) {
   const double mib = static_cast<double>(bucket.length * arena_.gradients().element_size()) / (1 << 20);
   const std::string what = concat("all_reduce (bucket ", index, " of ", buckets_.size(), ", ",
                                   static_cast<double>(static_cast<int>(mib * 10 + 0.5)) / 10, " MiB)");
+  if (lane_) lane_->instant(concat("launch bucket ", index, " of ", buckets_.size()));
   if (rounded_.defined()) {
     launch_as_bfloat16(bucket, what);
     if (is_last)

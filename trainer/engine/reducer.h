@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "trainer/base/trace.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/engine/arena.h"
 
@@ -23,8 +24,9 @@ class Reducer {
     size_t last_bucket_bytes = 0;   // at most this much is left for the one that nothing hides; 0: as the others
     bool as_bfloat16 = false;       // gradients travel rounded to bfloat16, the tail does not
   };
-  // Arena and communicator outlive the reducer; the arena's order must not change meanwhile.
-  Reducer(Arena& arena, Communicator& communicator, const Options& options);
+  // Arena, communicator and the lane that shows when buckets go out (null: none) outlive the reducer; the arena's order
+  // must not change meanwhile.
+  Reducer(Arena& arena, Communicator& communicator, const Options& options, TraceLane* lane = nullptr);
   ~Reducer();
 
   // Before the backward pass of the update's last micro-batch; earlier micro-batches only accumulate.
@@ -53,6 +55,7 @@ class Reducer {
 
   Arena& arena_;
   Communicator& communicator_;
+  TraceLane* lane_;
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_segment_;
   std::vector<bool> is_ready_;

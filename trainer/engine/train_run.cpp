@@ -41,11 +41,13 @@ void keep_freed_memory() {
 // One run of one folder, on one rank.
 class Run {
  public:
-  Run(const TrainRequest& request, World& world, const Device& device, Communicator& communicator)
+  // trace: null unless a profile is asked for.
+  Run(const TrainRequest& request, World& world, const Device& device, Communicator& communicator, Trace* trace)
       : request_(request),
         world_(world),
         device_(device),
         communicator_(communicator),
+        trace_(trace),
         config_(Config::load(request.config_path, request.overrides)),
         parts_(config_, request.config_path, {all_reduce_of(communicator), device.torch(), world.rank(), world.size()}),
         folder_(parts_.options.folder) {}
@@ -72,6 +74,9 @@ class Run {
           std::make_unique<ObservationWriter>(folder_ / "observations.jsonl", checkpoint ? checkpoint->step : 0);
     std::optional<ObservationReplay> replay;
     if (!request_.replay_observations.empty()) replay.emplace(request_.replay_observations);
+    std::optional<Profile> profile;
+    if (trace_)
+      profile.emplace(Profile::Options{folder_, world_.rank(), world_.size(), request_.profile_steps}, *trace_);
     const nlohmann::json front_end = parts_.recognizer->task().front_end();
     Trainer trainer({parts_.options,
                      *parts_.recognizer,
@@ -90,7 +95,8 @@ class Run {
                      {{"config.yaml", config_.resolved()},
                       {parts_.recognizer->tokenizer().file_name(), parts_.recognizer->tokenizer().serialized()},
                       {"front_end.json", front_end.dump(1)}},
-                     facts_});
+                     facts_,
+                     profile ? &*profile : nullptr});
     if (checkpoint) {
       trainer.load(*checkpoint);
       run_log.note(checkpoint->step, concat("resumed from ", checkpoint->path.string()));
@@ -98,7 +104,10 @@ class Run {
     } else if (!request_.init.empty()) {
       run_log.note(0, initialize_from(request_.init));
     }
-    return trainer.run();
+    const int code = trainer.run();
+    if (profile)
+      if (const std::string line = profile->finish(); !line.empty()) log_->info(line);
+    return code;
   }
 
   Log* log() { return log_.get(); }
@@ -211,6 +220,7 @@ class Run {
   World& world_;
   const Device& device_;
   Communicator& communicator_;
+  Trace* trace_;
   Config config_;
   RunParts parts_;
   fs::path folder_;
@@ -245,10 +255,12 @@ int train(const TrainRequest& request) {
     std::cerr << "error: " + message + "\n" << std::flush;
     _exit(kExitComm);
   };
+  std::optional<Trace> trace;
+  if (request.profile_steps > 0) comm.trace = &trace.emplace(device.ranges());
   const std::unique_ptr<Communicator> communicator = device.make_communicator(world, comm);
   try {
     if (mistake) std::rethrow_exception(mistake);
-    Run run(request, world, device, *communicator);
+    Run run(request, world, device, *communicator, comm.trace);
     const int code = run.execute();
     communicator->finish();
     world.finish();

@@ -1,6 +1,7 @@
 // One training run from its configuration to its exit code: builds the parts and hands them to the Trainer.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@ struct TrainRequest {
   bool strict_resume = false;          // refuse what would not be bit-exact
   std::string init;                    // checkpoint to fine-tune from, or ""
   std::string replay_observations;     // observations.jsonl of another run, or ""
+  uint64_t profile_steps = 0;          // steps to draw; 0: none
   std::string version_text;
   std::map<std::string, std::string> versions;
 };

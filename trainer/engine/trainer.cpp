@@ -4,7 +4,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -19,10 +18,6 @@ namespace {
 constexpr size_t kPrefetchSteps = 3;
 constexpr uint64_t kTimedSteps = 20;
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 // What travels between ranks about one draw.
 struct PackedObservation {
   Draw draw;
@@ -31,6 +26,15 @@ struct PackedObservation {
   double cer = 0;
 };
 static_assert(std::is_trivially_copyable_v<PackedObservation>);
+
+void describe(const LoadedBatch& batch, TraceSpan& span) {
+  double seconds = 0;
+  for (int64_t samples : batch.num_samples) seconds += static_cast<double>(samples) / Recognizer::kSampleRateHz;
+  span.note("B", batch.utterances.size());
+  span.note("longest_s", static_cast<double>(batch.max_samples) / Recognizer::kSampleRateHz);
+  span.note("seconds", seconds);
+  span.note("load_s", batch.load_seconds);
+}
 
 }  // namespace
 
@@ -57,7 +61,7 @@ void Trainer::make_reducer() {
   reducer.last_bucket_bytes = static_cast<size_t>(options.last_bucket_bytes);
   reducer.as_bfloat16 = options.reduce_as_bfloat16;
   reducer_.reset();  // its hooks go before others come
-  reducer_ = std::make_unique<Reducer>(parts_.recognizer.arena(), parts_.communicator, reducer);
+  reducer_ = std::make_unique<Reducer>(parts_.recognizer.arena(), parts_.communicator, reducer, lane());
 }
 
 // Once per run, after the first backward pass and before the first update: rank 0's order of gradients becomes that of
@@ -87,7 +91,7 @@ double Trainer::budget_share() const {
 }
 
 int Trainer::run() {
-  start_clock_ = now_s();
+  start_clock_ = monotonic_s();
   start_elapsed_s_ = last_log_elapsed_s_ = progress_.elapsed_s;
   for (const StepPlan& plan : source_.planned()) {  // of a resumed run
     const size_t per_rank = plan.micro_batches.size() / static_cast<size_t>(parts_.communicator.size());
@@ -156,45 +160,39 @@ void Trainer::prefetch() {
   }
 }
 
-void Trainer::run_step() {
-  const double planning = now_s();
+StepPlan Trainer::plan_step() {
+  const PhaseTimer timer(lane(), "plan", phases_.other);
   parts_.communicator.set_step(progress_.step);
   prefetch();
-  const StepPlan plan = source_.take();
+  tally_ = {};
+  observations_.clear();
+  parts_.recognizer.arena().zero_gradients();
+  return source_.take();
+}
+
+void Trainer::run_step() {
+  if (parts_.profile)
+    if (const std::string line = parts_.profile->begin_step(progress_.step); !line.empty())
+      parts_.run_log.note(progress_.step, line);
+  const TraceSpan span(lane(), "step");
+  const StepPlan plan = plan_step();
   const size_t per_rank = plan.micro_batches.size() / static_cast<size_t>(parts_.communicator.size());
   const double share_before = budget_share();
   const bool in_warmup = share_before < parts_.schedule.warmup_share();
   lr_ = parts_.options.lr * parts_.schedule.factor(share_before);
-  tally_ = {};
-  observations_.clear();
-  parts_.recognizer.arena().zero_gradients();
-  phases_.other += now_s() - planning;
 
-  for (size_t i = 0; i < per_rank; ++i) {
-    const double waiting = now_s();
-    const LoadedBatch batch = loader_->next();
-    phases_.data += now_s() - waiting;
-    run_micro_batch(batch, i + 1 == per_rank);
-  }
+  for (size_t i = 0; i < per_rank; ++i) run_micro_batch(i + 1 == per_rank);
   if (stop_requested().load()) tally_.stop_requests = 1;
-  if (parts_.communicator.rank() == 0) tally_.elapsed_s = start_elapsed_s_ + now_s() - start_clock_;
-
-  const double reducing = now_s();
-  Arena::Tail tail{};
-  tally_.write_to(tail.data());
-  parts_.recognizer.arena().write_tail(tail);
-  reducer_->finish();
-  phases_.communication += now_s() - reducing;
-
-  const double updating = now_s();
-  if (!has_order_) adopt_ready_order();
-  const Arena::GradientTotals totals = parts_.recognizer.arena().gradient_totals();
-  last_total_ = StepTally::read_from(totals.tail.data());
-  apply_update(last_total_, totals.sum_of_squares);
-  phases_.update += now_s() - updating;
-  const double gathering = now_s();
+  if (parts_.communicator.rank() == 0) tally_.elapsed_s = start_elapsed_s_ + monotonic_s() - start_clock_;
+  reduce();
+  {
+    const PhaseTimer timer(lane(), "update", phases_.update);
+    if (!has_order_) adopt_ready_order();
+    const Arena::GradientTotals totals = parts_.recognizer.arena().gradient_totals();
+    last_total_ = StepTally::read_from(totals.tail.data());
+    apply_update(last_total_, totals.sum_of_squares);
+  }
   gather_observations(plan.step, in_warmup);
-  phases_.communication += now_s() - gathering;
   ++progress_.step;
   progress_.draws += plan.num_draws;
   progress_.audio_s += last_total_.audio_s;
@@ -213,27 +211,44 @@ void Trainer::estimate_draws() {
   for (const std::string& line : parts_.sampler.notes()) parts_.run_log.note(progress_.step, line);
 }
 
-void Trainer::run_micro_batch(const LoadedBatch& batch, bool is_last) {
+void Trainer::run_micro_batch(bool is_last) {
+  TraceSpan span(lane(), "micro-batch");
+  LoadedBatch batch;
+  {
+    const PhaseTimer timer(lane(), "data", phases_.data);
+    batch = loader_->next();
+  }
+  describe(batch, span);
   ForwardContext context{true, parts_.options.seed, progress_.step, batch.ids};
-  const double forward = now_s();
   TaskOutput output;
-  on_device(batch, "batch.seconds, or raise batch.micro_batches",
-            [&] { output = parts_.recognizer.task().forward(batch, context); });
-  phases_.forward += now_s() - forward - output.loss_seconds;
-  phases_.ctc += output.loss_seconds;
+  {
+    PhaseTimer timer(lane(), "forward", phases_.forward);
+    on_device(batch, "batch.seconds, or raise batch.micro_batches",
+              [&] { output = parts_.recognizer.task().forward(batch, context); });
+    timer.split("CTC", phases_.ctc, output.loss_seconds);
+  }
   if (is_last) reducer_->arm();
-  const double backward = now_s();
-  on_device(batch, "batch.seconds, or raise batch.micro_batches", [&] {
-    if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
-  });
-  phases_.backward += now_s() - backward;
-  const double scoring = now_s();
+  {
+    const PhaseTimer timer(lane(), "backward", phases_.backward);
+    on_device(batch, "batch.seconds, or raise batch.micro_batches", [&] {
+      if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
+    });
+  }
+  const PhaseTimer timer(lane(), "score", phases_.other);
   tally_.micro_batches += batch.utterances.empty() ? 0 : 1;
   tally_.tokens += output.normalizer;
   tally_.blank_frames += static_cast<double>(output.blank_frames);
   tally_.frames += static_cast<double>(output.frames);
   record_observations(batch, output);
-  phases_.other += now_s() - scoring;
+}
+
+// Sends the last bucket, with the sums of the step, and waits for all of them.
+void Trainer::reduce() {
+  const PhaseTimer timer(lane(), "communication wait", phases_.communication);
+  Arena::Tail tail{};
+  tally_.write_to(tail.data());
+  parts_.recognizer.arena().write_tail(tail);
+  reducer_->finish();
 }
 
 void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& output) {
@@ -273,6 +288,7 @@ void Trainer::apply_update(const StepTally& total, double gradient_squares) {
 }
 
 void Trainer::gather_observations(uint64_t step, bool in_warmup) {
+  const PhaseTimer timer(lane(), "observe", phases_.communication);
   std::vector<Observation> all;
   for (const auto& bytes :
        parts_.communicator.all_gather(std::move(observations_), "all_gather (observations)").get()) {

@@ -13,6 +13,7 @@
 #include "trainer/engine/checkpoint_writer.h"
 #include "trainer/engine/observation_log.h"
 #include "trainer/engine/optimizer.h"
+#include "trainer/engine/profile.h"
 #include "trainer/engine/recognizer.h"
 #include "trainer/engine/reducer.h"
 #include "trainer/engine/run_log.h"
@@ -42,6 +43,7 @@ struct TrainerParts {
   const ObservationReplay* observations = nullptr;  // another run's, in place of one's own
   std::map<std::string, std::string> files;         // that go into every checkpoint
   nlohmann::json facts;                             // versions, threads, hash, old runs: into state.json
+  Profile* profile = nullptr;                       // null: none is made
 };
 
 // One run. All ranks do the same; what differs is in the micro-batches they take.
@@ -69,10 +71,13 @@ class Trainer {
     uint64_t last_saved_step = 0;
   };
 
+  TraceLane* lane() const { return parts_.profile ? parts_.profile->lane() : nullptr; }
   double budget_share() const;
   void prefetch();
+  StepPlan plan_step();
   void run_step();
-  void run_micro_batch(const LoadedBatch& batch, bool is_last);
+  void run_micro_batch(bool is_last);
+  void reduce();
   void record_observations(const LoadedBatch& batch, const TaskOutput& output);
   void estimate_draws();
   void make_reducer();

@@ -97,6 +97,7 @@ void Trainer::log_sampler() {
 void Trainer::validate() {
   progress_.last_validation_s = progress_.elapsed_s;
   if (!parts_.validation) return;
+  const TraceSpan span(lane(), "validate");
   const auto scores = [&] {
     const AveragedWeights averaged(update_, parts_.recognizer.arena());
     return score_corpus(parts_.recognizer, *parts_.validation, parts_.readers, parts_.options.validation_batch_s,
@@ -127,6 +128,7 @@ void Trainer::save(bool is_best) {
   const auto asked = std::chrono::steady_clock::now();
   const bool is_saved = progress_.last_saved_step == progress_.step && progress_.step > 0;
   if (is_saved && !is_best) return;
+  const TraceSpan span(lane(), "save");
   finish_saving();
   if (is_saved) {
     if (writer_) writer_->mark_best(progress_.step);
@@ -211,6 +213,7 @@ void Trainer::load(const LoadedCheckpoint& checkpoint) {
 
 // Ranks must hold the same bits; a difference means broken hardware or a bug, and the run must not go on.
 void Trainer::compare_checksums() {
+  const TraceSpan span(lane(), "compare checksums");
   const uint64_t own =
       checksum_of(parts_.recognizer.arena().parameters()) ^ mix64(checksum_of(parts_.recognizer.arena().buffers()));
   const auto* begin = reinterpret_cast<const std::byte*>(&own);

@@ -1,6 +1,7 @@
 // The entry of librehearse_cuda.so.
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime.h>
+#include <nvtx3/nvToolsExt.h>
 
 #include "models/kernels/cuda/kernels.h"
 #include "trainer/base/error.h"
@@ -52,6 +53,14 @@ void* current_stream() {
   return c10::cuda::getCurrentCUDAStream().stream();
 }
 
+void begin_range(const char* name) {
+  nvtxRangePushA(name);
+}
+
+void end_range() {
+  nvtxRangePop();
+}
+
 std::unique_ptr<DeviceCollectives> collectives(int device) {
   return make_nccl_collectives(device, current_stream);
 }
@@ -80,7 +89,9 @@ constexpr DeviceKernels kKernels = {
 }  // namespace rehearse::cuda
 
 extern "C" const rehearse::DevicePlugin* rehearse_device_plugin() {
-  static const rehearse::DevicePlugin plugin = {
-      .kernels = &rehearse::cuda::kKernels, .open = rehearse::cuda::open, .collectives = rehearse::cuda::collectives};
+  static const rehearse::DevicePlugin plugin = {.kernels = &rehearse::cuda::kKernels,
+                                                .open = rehearse::cuda::open,
+                                                .collectives = rehearse::cuda::collectives,
+                                                .ranges = {rehearse::cuda::begin_range, rehearse::cuda::end_range}};
   return &plugin;
 }
