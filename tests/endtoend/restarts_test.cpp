@@ -66,5 +66,17 @@ TEST_F(Unattended, RanksDoNotOutliveMpirun) {
   }
 }
 
+// It cannot hear of the end of mpirun by itself.
+TEST_F(Unattended, AStoppedRankDoesNotOutliveMpirunEither) {
+  RunningProcess process(rehearse_ranks_line(2, tiny_train(run())));
+  ASSERT_TRUE(wait_for_step(process, run(), 5)) << process.err();
+  const auto rank = process_of_rank(process.id(), 1);
+  ASSERT_TRUE(rank.has_value());
+  ASSERT_EQ(kill(*rank, SIGSTOP), 0);
+  ASSERT_EQ(kill(process.id(), SIGKILL), 0);
+  EXPECT_TRUE(wait_until(3, [&] { return kill(*rank, 0) != 0; }));
+  kill(*rank, SIGKILL);
+}
+
 }  // namespace
 }  // namespace rehearse

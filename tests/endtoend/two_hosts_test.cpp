@@ -137,5 +137,16 @@ TEST_F(TwoHostsRun, AStopSignalReachesBothHostsAndTheRunResumesToTheSameBits) {
   expect_resume_equals_unbroken();
 }
 
+TEST_F(TwoHostsRun, ALostHostIsLeftOutOfTheRestart) {
+  start({"--restarts", "1", "--pause", "0"});
+  hosts_->cut_wire();
+  const ProcessResult result = process_->wait(90);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("run: no answer within 4 s from 10.77.0.2\n"));
+  EXPECT_THAT(result.err, HasSubstr("run: 1 rank(s) instead of 2, on 10.77.0.1:1\n"));
+  EXPECT_THAT(result.err, HasSubstr("resumed with other ranks: expected 2, found 1"));
+  EXPECT_EQ(final_checkpoint(run()).step, static_cast<uint64_t>(kTinySteps));
+}
+
 }  // namespace
 }  // namespace rehearse

@@ -148,6 +148,14 @@ TEST_F(LaunchRestarts, AHostFileIsReadTheSameWay) {
               ::testing::AllOf(HasSubstr("-n 2 "), HasSubstr("--host node1:2 "), Not(HasSubstr("node2"))));
 }
 
+TEST_F(LaunchRestarts, ThisHostIsNotAskedAndNotNamedWhenItIsTheOnlyOneLeft) {
+  mpirun_ends_with("4 0");
+  stand_in("exit 255\n", "agent");
+  EXPECT_EQ(run_train({"--hosts", "localhost:2,b:2", "--restarts", "1"}), 0);
+  EXPECT_THAT(calls().back(), ::testing::AllOf(HasSubstr("-n 2 "), Not(HasSubstr("--host "))));
+  EXPECT_THAT(output(), HasSubstr("run: 2 rank(s) instead of 4, on localhost:2\n"));
+}
+
 TEST_F(LaunchRestarts, WithNoHostLeftTheRunEnds) {
   mpirun_ends_with("4 0");
   stand_in("exit 255\n", "agent");
