@@ -13,18 +13,20 @@ namespace {
 
 // Where each bucket ends, as a number of segments: `bytes[i]` is what segment i takes.
 std::vector<size_t> bucket_ends(const std::vector<size_t>& bytes, const Reducer::Options& options) {
+  const size_t first_bytes = std::min(options.first_bucket_bytes, options.bucket_bytes);
+  const size_t last_bytes = std::min(options.last_bucket_bytes, options.bucket_bytes);
   // The last bucket first: as many segments as fit, at least one.
   size_t last_begin = bytes.size();
-  if (options.last_bucket_bytes > 0 && bytes.size() > 1) {
+  if (last_bytes > 0 && bytes.size() > 1) {
     size_t taken = bytes[--last_begin];
-    while (last_begin > 1 && taken + bytes[last_begin - 1] <= options.last_bucket_bytes) taken += bytes[--last_begin];
+    while (last_begin > 1 && taken + bytes[last_begin - 1] <= last_bytes) taken += bytes[--last_begin];
   }
   std::vector<size_t> ends;
   size_t taken = 0;
   for (size_t i = 0; i < last_begin; ++i) {
     taken += bytes[i];
-    const bool is_first = ends.empty() && options.first_bucket_bytes > 0;
-    if (taken < (is_first ? options.first_bucket_bytes : options.bucket_bytes) && i + 1 < last_begin) continue;
+    const bool is_first = ends.empty() && first_bytes > 0;
+    if (taken < (is_first ? first_bytes : options.bucket_bytes) && i + 1 < last_begin) continue;
     ends.push_back(i + 1);
     taken = 0;
   }

@@ -20,9 +20,10 @@ class Reducer {
  public:
   struct Options {
     size_t bucket_bytes = 1 << 20;  // a bucket ends with the segment that reaches it
-    size_t first_bucket_bytes = 0;  // the same for the first one, which starts the overlap; 0: as the others
-    size_t last_bucket_bytes = 0;   // at most this much is left for the one that nothing hides; 0: as the others
-    bool as_bfloat16 = false;       // gradients travel rounded to bfloat16, the tail does not
+    // The same for the first one, which starts the overlap, and the most that is left for the last one, which nothing
+    // hides; neither is larger than the others. 0: as the others.
+    size_t first_bucket_bytes = 0, last_bucket_bytes = 0;
+    bool as_bfloat16 = false;  // gradients travel rounded to bfloat16, the tail does not
   };
   // Arena, communicator and the lane that shows when buckets go out (null: none) outlive the reducer; the arena's order
   // must not change meanwhile.
