@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -44,11 +45,12 @@ Row row_named(const json& trace, const std::string& name) {
   throw std::runtime_error("no row " + name);
 }
 
-double begin_of(const json& event) {
-  return event.at("ts");
+// In nanoseconds, which the file's microseconds hold exactly.
+int64_t begin_of(const json& event) {
+  return std::llround(event.at("ts").get<double>() * 1000);
 }
-double end_of(const json& event) {
-  return begin_of(event) + event.at("dur").get<double>();
+int64_t end_of(const json& event) {
+  return begin_of(event) + std::llround(event.at("dur").get<double>() * 1000);
 }
 
 size_t count(const std::vector<json>& events, uint64_t step, const std::string& name) {
@@ -121,9 +123,8 @@ TEST_F(ProfiledRun, SpansOfARowNest) {
       std::vector<json> open;
       for (const json& span : row.spans) {  // by begin
         while (!open.empty() && end_of(open.back()) <= begin_of(span)) open.pop_back();
-        const double limit = open.empty() ? end_of(span) : end_of(open.back());
-        // Begin and length are rounded to a nanosecond each.
-        EXPECT_LE(end_of(span), limit + 2.5e-3) << row.name << ": " << span.dump();
+        const int64_t limit = open.empty() ? end_of(span) : end_of(open.back());
+        EXPECT_LE(end_of(span), limit) << row.name << ": " << span.dump();
         open.push_back(span);
       }
     }
