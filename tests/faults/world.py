@@ -192,7 +192,7 @@ class Run:
 
     def last_step_said(self):
         """The last step that this process printed, whatever the run had done before it; -1: none."""
-        found = re.findall(r"\bstep (\d+)(?:/\d+)? \|", self.said())
+        found = re.findall(r"^step (\d+)\S* .*\| pass ", self.said(), re.M)
         return int(found[-1]) if found else -1
 
     def wait_for_step(self, step, timeout_s=60):
