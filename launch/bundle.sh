@@ -28,7 +28,7 @@ while (($#)); do
 done
 [[ -n $target ]] || { usage >&2; stop "expected a folder for the bundle; found nothing"; }
 [[ ! -e $target ]] || stop "$target: expected a new folder; found one that is there"
-[[ -x $root/build/bin/rehearse ]] || stop "build/bin/rehearse: expected the program; found nothing; run launch/setup.sh"
+[[ -x $root/build/bin/rehearse ]] || stop "build/bin/rehearse: expected the program; found nothing; run launch/setup.sh --tests"
 mkdir -p "$target/bin" "$target/lib" "$target/openmpi/lib" "$target/openmpi/share"
 target=$(cd "$target" && pwd)
 

@@ -12,7 +12,7 @@ if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L 2>/dev/null | grep -q '
   echo "gpu_check: expected a GPU that nvidia-smi lists; found none" >&2
   exit 2
 fi
-launch/setup.sh
+launch/setup.sh --tests
 if [[ ! -e build/lib/librehearse_cuda.so ]]; then
   echo "gpu_check: expected build/lib/librehearse_cuda.so; found none: is nvcc 13 installed?" >&2
   exit 2

@@ -8,6 +8,7 @@ usage() {
 launch/setup.sh [options]: install packages and wheels, then build build/bin/rehearse.
 
   --no-build      install only
+  --tests         also build the tests, which takes longer than the program (launch/test.sh does)
   --cpu           build for the CPU even where nvcc is present
   --peer          also install the Python set for golden files and peer programs
   --offline DIR   take the wheels from DIR and install no packages
@@ -22,10 +23,11 @@ EOF
 say() { printf 'setup: %s\n' "$*"; }
 stop() { printf 'setup: %s\n' "$*" >&2; exit 2; }
 
-build=1 peer=0 cpu=0 offline="" prefix="$root/.deps/python"
+build=1 tests=0 peer=0 cpu=0 offline="" prefix="$root/.deps/python"
 while (($#)); do
   case $1 in
     --no-build) build=0 ;;
+    --tests) tests=1 ;;
     --cpu) cpu=1 ;;
     --peer) peer=1 ;;
     --offline) [[ -d ${2:-} ]] || stop "--offline: expected a folder of wheels; found '${2:-}'"
@@ -135,7 +137,10 @@ build_product() {
     cmake --preset release "${arguments[@]}" | sed -n '/Libtorch\|rehearse\|Warning\|Error/p'
     echo "$key" >"$stamp"
   fi
-  cmake --build --preset release
+  local targets=(--target rehearse)
+  if ((cuda)); then targets+=(rehearse_cuda); fi
+  if ((tests)); then targets=(); fi
+  cmake --build --preset release "${targets[@]}"
 }
 
 started=$SECONDS

@@ -8,7 +8,7 @@ if [[ ${1:-} == --help || ${1:-} == -h ]]; then
   echo "REHEARSE_TEST_DATA=FOLDER names real speech for the tests that use it; without it they say so."
   exit 0
 fi
-launch/setup.sh
+launch/setup.sh --tests
 
 # Multi-rank tests start mpirun themselves, as whoever runs them and with more ranks than cores.
 if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi

@@ -60,21 +60,26 @@ TEST_F(Worlds, ShardedOptimizerStateGivesTheSameBitsOnFourRanksInFixedOrder) {
     EXPECT_EQ(final_bytes(folder("whole"), file), final_bytes(folder("sharded"), file)) << file;
 }
 
-TEST_F(Worlds, AShardedRoundedRunResumesBitForBit) {
-  const std::vector<std::string> rounded = {"--set", "optimizer.shard=true", "--set",
-                                            "optimizer.reduce_dtype=bfloat16"};
-  train(2, "unbroken", everything(rounded));
-  auto half = everything(rounded);
-  half.insert(half.end(), {"--set", "budget.steps=35"});
-  train(2, "broken", half);
-  auto rest = everything(rounded);
-  rest.insert(rest.end(), {"--resume", "auto"});
-  train(2, "broken", rest);
+TEST_F(Worlds, ARoundedRunResumesBitForBitWithAndWithoutSharding) {
+  const auto rounded = [](std::vector<std::string> more) {
+    more.insert(more.end(), {"--set", "optimizer.reduce_dtype=bfloat16"});
+    return everything(more);
+  };
+  train(2, "unbroken", rounded({}));
+  train(2, "broken", rounded({"--set", "optimizer.shard=true", "--set", "budget.steps=35"}));
+  train(2, "broken", rounded({"--resume", "auto"}));
   for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"})
     EXPECT_EQ(final_bytes(folder("unbroken"), file), final_bytes(folder("broken"), file)) << file;
-  EXPECT_NE(final_bytes(folder("unbroken"), "model.safetensors"),
-            final_bytes(tiny_folder() / "unbroken", "model.safetensors"))
+  train(2, "exact", everything({}));
+  EXPECT_NE(final_bytes(folder("unbroken"), "model.safetensors"), final_bytes(folder("exact"), "model.safetensors"))
       << "rounding changes something";
+}
+
+TEST_F(Worlds, InFixedOrderTheBitsDoNotDependOnTheBuckets) {
+  train(4, "small", everything({"--set", "deterministic=true", "--set", "comm.bucket_kb=1"}));
+  train(4, "large", everything({"--set", "deterministic=true", "--set", "comm.bucket_kb=1024"}));
+  for (const char* file : {"model.safetensors", "ema.safetensors"})
+    EXPECT_EQ(final_bytes(folder("small"), file), final_bytes(folder("large"), file)) << file;
 }
 
 // One rank to step 20, four to step 40, two to the end.

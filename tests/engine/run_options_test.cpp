@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "tests/data/text_support.h"
 #include "trainer/base/files.h"
@@ -116,15 +117,34 @@ TEST_F(RunOptionsTest, WithoutDataOrBudgetThereIsNoRun) {
 
 TEST_F(RunOptionsTest, TheTrajectoryHashSeesWhatChangesTheTrajectory) {
   const std::string plain = hash();
-  for (const char* change : {"seed=2", "optimizer.lr=0.5", "batch.seconds=60", "data.max_duration_s=10"})
+  for (const char* change :
+       {"seed=2", "optimizer.lr=0.5", "batch.seconds=60", "data.max_duration_s=10", "deterministic=true",
+        "optimizer.reduce_dtype=bfloat16", "optimizer.ema_decay=0.9", "optimizer.guard.z_score=5"})
     EXPECT_NE(hash({change}), plain) << change;
 }
 
 TEST_F(RunOptionsTest, TheTrajectoryHashIgnoresTheRest) {
   const std::string plain = hash();
-  for (const char* change : {"budget.steps=99", "log.every_steps=1", "checkpoint.every_steps=3", "comm.timeout_s=5",
-                             "data.loader.threads=3", "run.folder=x", "validation.every_steps=7", "threads=2"})
+  for (const char* change :
+       {"budget.steps=99", "log.every_steps=1", "checkpoint.every_steps=3", "comm.timeout_s=5", "data.loader.threads=3",
+        "run.folder=x", "validation.every_steps=7", "threads=2", "optimizer.shard=true"})
     EXPECT_EQ(hash({change}), plain) << change;
+}
+
+// Its configuration knows none of the keys that came later; their defaults must not refuse it.
+TEST(TrajectoryHash, OfAnOldCheckpointIsStillThatOfItsConfiguration) {
+  const fs::path old = fs::path(REHEARSE_SOURCE_DIR) / "tests/golden/checkpoint_v1/step-00000160";
+  Config config = Config::load((old / "config.yaml").string());
+  const std::string before = trajectory_hash(config);
+  ConfigNode root = config.root(), optimizer = root.child("optimizer");
+  root.boolean("deterministic", false);
+  UpdateOptions::from(optimizer);
+  optimizer.choice("reduce_dtype", "float32", {"float32", "bfloat16"});
+  optimizer.texts("frozen", {});
+  optimizer.child("lr_scale");
+  EXPECT_EQ(trajectory_hash(config), before);
+  const auto state = nlohmann::json::parse(read_text(old / "state.json"));
+  EXPECT_EQ(before, state.at("facts").at("trajectory_hash"));
 }
 
 }  // namespace

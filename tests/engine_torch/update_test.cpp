@@ -61,6 +61,7 @@ TEST(Update, AGradientThatIsNotFiniteChangesNothing) {
     EXPECT_EQ(result.outcome, Update::Outcome::kLeftOut);
     EXPECT_NE(result.reason.find("not finite"), std::string::npos);
     EXPECT_EQ(small.first[0].item<float>(), 1);
+    EXPECT_TRUE(at::equal(update.average(), small.arena.parameters())) << "nothing has been averaged yet";
   }
 }
 

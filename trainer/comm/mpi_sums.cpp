@@ -29,7 +29,10 @@ void add_bfloat16(void* from, void* to, int* count, MPI_Datatype*) {
 MPI_Op bfloat16_addition() {
   static const MPI_Op operation = [] {
     MPI_Op made = MPI_OP_NULL;
-    if (MPI_Op_create(add_bfloat16, /*commute=*/1, &made) != MPI_SUCCESS) throw CommError("MPI_Op_create failed");
+    if (MPI_Op_create(add_bfloat16, /*commute=*/1, &made) != MPI_SUCCESS)
+      throw CommError(
+          "mpi: expected an operation for bfloat16 from MPI_Op_create; found a failure; "
+          "use optimizer.reduce_dtype: float32");
     return made;
   }();
   return operation;

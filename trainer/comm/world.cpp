@@ -72,7 +72,8 @@ World::World() {
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS ||
       provided < MPI_THREAD_SERIALIZED)
     throw CommError("mpi: expected an MPI with MPI_THREAD_SERIALIZED; found level ", provided);
-  if (getppid() != daemon) throw CommError("mpi: expected the daemon that started this rank; found it gone");
+  if (getppid() != daemon)
+    throw CommError("mpi: expected the daemon that started this rank; found it gone; start the run again");
   has_mpi_ = true;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);

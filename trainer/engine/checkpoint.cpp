@@ -122,7 +122,8 @@ json read_manifest_of(const fs::path& checkpoint) {
     const json& version = manifest.at("version");
     if (manifest.at("format") != "rehearse-checkpoint" || (version != kFormatVersion && version != kOldestVersion))
       throw DataError(path.string(), ": expected rehearse-checkpoint version ", kOldestVersion, " or ", kFormatVersion,
-                      "; found ", manifest.at("format"), " version ", version);
+                      "; found ", manifest.at("format"), " version ", version,
+                      "; read it with the rehearse that wrote it");
     if (version != kOldestVersion && text != manifest_text(manifest.at("files")))
       throw DataError(path.string(), ": expected a list that fits its own SHA-256; found another; ",
                       "use another checkpoint");

@@ -37,6 +37,12 @@ std::string difference_of_models(const LoadedCheckpoint& a, const LoadedCheckpoi
   return "";
 }
 
+// What recognises takes the place of the trained weights.
+void take_weights_to_use(LoadedCheckpoint& checkpoint) {
+  if (!checkpoint.ema.empty()) checkpoint.model = std::move(checkpoint.ema);
+  checkpoint.ema.clear();
+}
+
 // Adds up tensors of checkpoints of one model.
 class Sum {
  public:
@@ -101,15 +107,23 @@ fs::path average_checkpoints(const std::vector<fs::path>& checkpoints, const fs:
   json from = json::array();
   fs::path newest;
   uint64_t newest_step = 0;
+  bool has_ema = false;
   for (const fs::path& path : checkpoints) {
     LoadedCheckpoint checkpoint = load_checkpoint(path, false);
     if (!seen.insert(fs::canonical(checkpoint.path)).second)
       throw ConfigError(checkpoint.path.string(), ": expected each checkpoint once; found it twice; leave one out");
+    if (!from.empty() && checkpoint.ema.empty() == has_ema)
+      throw ConfigError(checkpoint.path.string(), ": expected ",
+                        has_ema ? "averaged weights (ema.safetensors)" : "no averaged weights", " as in ",
+                        newest.string(), "; found the opposite; average checkpoints of one run");
+    has_ema = !checkpoint.ema.empty();
+    take_weights_to_use(checkpoint);
     from.push_back(checkpoint.path.string());
     if (newest.empty() || checkpoint.step > newest_step) newest = checkpoint.path, newest_step = checkpoint.step;
     sum.add(std::move(checkpoint));
   }
   LoadedCheckpoint mean = load_checkpoint(newest, true);
+  take_weights_to_use(mean);
   sum.write_mean(mean);
   mean.state.values["facts"]["averaged_from"] = from;
   const bool has_end_slash = !out.has_filename();

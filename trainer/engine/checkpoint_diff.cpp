@@ -179,6 +179,10 @@ CheckpointDifference compare_checkpoints(const LoadedCheckpoint& a, const Loaded
   std::string& text = result.text;
   text = concat("a  ", a.path.string(), ", step ", a.step, "\nb  ", b.path.string(), ", step ", b.step, "\n\n",
                 table.text(), rows.summary());
+  if (a.state.values.value("arena", json()) != b.state.values.value("arena", json()))
+    text +=
+        "the optimizer state of a and b lies in different orders of parameters (another number of ranks at the "
+        "start)\n";
   for (size_t i = 0; i < arrays.size(); ++i) text += (i ? ", " : "sampler arrays that differ: ") + arrays[i];
   if (!arrays.empty()) text += "\n";
   for (const auto& name : keys_of(a.files, b.files))

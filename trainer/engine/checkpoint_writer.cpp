@@ -80,11 +80,6 @@ void CheckpointWriter::save(CheckpointContents contents, const Order& order) {
   changed_.notify_all();
 }
 
-void CheckpointWriter::mark_best(uint64_t step) {
-  wait();
-  rehearse::mark_best(checkpoint_path(options_.folder, step), files_);
-}
-
 CheckpointWriter::Saved CheckpointWriter::write(const Job& job) {
   const Clock::time_point start = Clock::now();
   const uint64_t step = job.contents.step;

@@ -45,8 +45,6 @@ class CheckpointWriter {
   // The tensors' values may change as soon as this returns. CommError, before anything is copied, when the disk has no
   // room.
   void save(CheckpointContents contents, const Order& order);
-  // Points `best` at a checkpoint that was saved before.
-  void mark_best(uint64_t step);
   // True as soon as nothing is in flight, false after `seconds`.
   bool wait_for(double seconds);
   // What has come to the disk since the last call.

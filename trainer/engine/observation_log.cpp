@@ -42,7 +42,9 @@ void ObservationWriter::write(uint64_t step, const std::vector<Observation>& obs
   for (const Observation& one : observations)
     draws.push_back({hexadecimal(ids[one.draw.utterance]), one.cer, one.is_bad_file ? 1 : 0});
   file_ << json({{"step", step}, {"draws", draws}}).dump() << std::endl;
-  if (!file_) throw CommError(path_.string(), ": expected to write the observations of step ", step, "; found no room");
+  if (!file_)
+    throw CommError(path_.string(), ": expected to write the observations of step ", step,
+                    "; found that the disk refuses; free some space and resume with --resume auto");
 }
 
 ObservationReplay::ObservationReplay(const fs::path& path) : path_(path) {
@@ -58,7 +60,8 @@ ObservationReplay::ObservationReplay(const fs::path& path) : path_(path) {
       for (const json& draw : record.at("draws"))
         step.push_back({std::stoull(draw.at(0).get<std::string>(), nullptr, 16), draw.at(1), draw.at(2) != 0});
     } catch (const std::exception& failure) {
-      throw DataError(path.string(), ":", number, ": expected the observations of one step; found ", failure.what());
+      throw DataError(path.string(), ":", number, ": expected the observations of one step; found ", failure.what(),
+                      "; cut the file back to the lines before");
     }
   }
 }

@@ -59,7 +59,7 @@ void apply_parameter_groups(ConfigNode optimizer, Arena& arena) {
       arena.tensor(i).set_requires_grad(false);
     });
   if (std::all_of(arena.segments().begin(), arena.segments().end(), [](const Segment& s) { return s.is_frozen; }))
-    optimizer.fail("frozen", "expected something left to train; found every parameter frozen");
+    optimizer.fail("frozen", "expected something left to train; found every parameter frozen; leave one out");
 }
 
 }  // namespace rehearse

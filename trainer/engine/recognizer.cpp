@@ -32,6 +32,17 @@ const LoadedCheckpoint::Tensor& find_tensor(const LoadedCheckpoint& checkpoint, 
   return found->second;
 }
 
+// The head of another vocabulary: `count` rows of this model's width.
+const std::vector<float>& head_rows(const LoadedCheckpoint& checkpoint, const Tensors& tensors, const std::string& name,
+                                    int count, size_t width) {
+  const auto found = tensors.find(name);
+  const size_t expected = static_cast<size_t>(count) * width;
+  if (found == tensors.end() || found->second.values.size() != expected)
+    throw DataError(checkpoint.path.string(), ": ", name, ": expected ", count, " rows of ", width,
+                    " values; found another head; is `model.blocks` that of the checkpoint's config.yaml?");
+  return found->second.values;
+}
+
 // `flat` is host memory.
 void copy_into(at::Tensor& flat, const Segment& segment, const LoadedCheckpoint::Tensor& tensor) {
   std::copy(tensor.values.begin(), tensor.values.end(), flat.data_ptr<float>() + segment.offset);
@@ -111,8 +122,8 @@ std::string Recognizer::load_weights_for_new_vocabulary(const LoadedCheckpoint& 
       copy_into(host.parameters, segment, find_tensor(checkpoint, tensors, segment));
       continue;
     }
-    const auto& old = tensors.at(segment.name).values;
     const size_t width = segment.length / static_cast<size_t>(tokenizer_->size() + 1);
+    const std::vector<float>& old = head_rows(checkpoint, tensors, segment.name, old_tokenizer.size() + 1, width);
     for (const auto& [to, from] : rows)
       std::copy_n(old.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(from) * width), width,
                   host.parameters.data_ptr<float>() + segment.offset + static_cast<size_t>(to) * width);

@@ -66,6 +66,28 @@ void read_cadence(ConfigNode root, RunOptions& options) {
   options.log_observations = log.boolean("observations", false);
 }
 
+// Keys that came after the first checkpoints: where they ask for nothing, the trajectory is that of a configuration
+// without them. And `shard`: who updates what is not what is computed.
+void drop_what_changes_nothing(ConfigValue& root) {
+  const auto drop = [](ConfigValue& map, const std::string& key, auto asks_for_nothing) {
+    std::erase_if(map.map, [&](const auto& pair) { return pair.first == key && asks_for_nothing(*pair.second); });
+  };
+  const auto is = [](const char* text) { return [text](const ConfigValue& value) { return value.scalar == text; }; };
+  const auto is_empty = [](const ConfigValue& value) { return value.map.empty() && value.list.empty(); };
+  drop(root, "deterministic", is("false"));
+  ConfigValue* optimizer = root.find("optimizer");
+  if (!optimizer) return;
+  drop(*optimizer, "shard", [](const ConfigValue&) { return true; });
+  drop(*optimizer, "reduce_dtype", is("float32"));
+  drop(*optimizer, "ema_decay", is("0"));
+  drop(*optimizer, "lr_scale", is_empty);
+  drop(*optimizer, "frozen", is_empty);
+  drop(*optimizer, "guard", [](const ConfigValue& guard) {
+    const ConfigValue* z_score = guard.find("z_score");
+    return !z_score || z_score->scalar == "0";
+  });
+}
+
 }  // namespace
 
 // The grace ends before mpirun's own patience with survivors does (4 s with launch/run.sh).
@@ -109,6 +131,7 @@ std::string trajectory_hash(const Config& config) {
   std::erase_if(copy->map, [](const auto& pair) { return kOutside.contains(pair.first); });
   if (ConfigValue* data = copy->find("data"))
     std::erase_if(data->map, [](const auto& pair) { return pair.first == "valid" || pair.first == "loader"; });
+  drop_what_changes_nothing(*copy);
   const std::string text = print_yaml(*copy, false);
   return sha256_of(std::as_bytes(std::span(text)));
 }

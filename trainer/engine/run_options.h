@@ -68,8 +68,8 @@ struct RunOptions {
   static RunOptions from(Config& config, const std::string& config_path);
 };
 
-// SHA-256 over the resolved keys that change the trajectory: budget, logging, validation, saving, loader threads and
-// communication are outside it. Call it once all parts have read their options.
+// SHA-256 over the resolved keys that change the trajectory: budget, logging, validation, saving, loader threads,
+// sharding and communication are outside it. Call it once all parts have read their options.
 std::string trajectory_hash(const Config& config);
 
 }  // namespace rehearse

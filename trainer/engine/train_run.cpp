@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <exception>
 #include <iostream>
 #include <limits>
@@ -68,12 +69,11 @@ class Run {
     std::optional<LoadedCheckpoint> checkpoint = find_checkpoint();
     RunLog run_log({world_.rank() != 0, folder_, checkpoint ? checkpoint->step : 0}, *log_);
     describe(run_log, checkpoint ? checkpoint->step : 0, threads);
+    const std::unique_ptr<ObservationReplay> replay = open_replay();
     std::unique_ptr<ObservationWriter> observation_log;
     if (parts_.options.log_observations && world_.rank() == 0)
       observation_log =
           std::make_unique<ObservationWriter>(folder_ / "observations.jsonl", checkpoint ? checkpoint->step : 0);
-    std::optional<ObservationReplay> replay;
-    if (!request_.replay_observations.empty()) replay.emplace(request_.replay_observations);
     std::optional<Profile> profile;
     if (trace_)
       profile.emplace(Profile::Options{folder_, world_.rank(), world_.size(), request_.profile_steps}, *trace_);
@@ -91,7 +91,7 @@ class Run {
                      communicator_,
                      run_log,
                      observation_log.get(),
-                     replay ? &*replay : nullptr,
+                     replay.get(),
                      {{"config.yaml", config_.resolved()},
                       {parts_.recognizer->tokenizer().file_name(), parts_.recognizer->tokenizer().serialized()},
                       {"front_end.json", front_end.dump(1)}},
@@ -118,6 +118,15 @@ class Run {
       throw ConfigError("batch.micro_batches: expected a multiple of the ", world_.size(), " ranks; found ",
                         parts_.options.batch.micro_batches, "; use --set batch.micro_batches=",
                         (parts_.options.batch.micro_batches / world_.size() + 1) * world_.size());
+  }
+
+  std::unique_ptr<ObservationReplay> open_replay() const {
+    const std::string& path = request_.replay_observations;
+    if (path.empty()) return nullptr;
+    if (fs::weakly_canonical(path) == fs::weakly_canonical(folder_ / "observations.jsonl"))
+      throw ConfigError("--replay-observations: expected the log of another run; found this run's own ", path,
+                        "; choose another run.folder");
+    return std::make_unique<ObservationReplay>(path);
   }
 
   // Rank 0 prepares the folder; the others wait for it.
@@ -150,8 +159,23 @@ class Run {
       found = load_checkpoint(request_.resume, true);
     }
     if (found) expect_same_run(*found);
-    communicator_.barrier("barrier (checkpoint loaded)");
+    expect_same_step(found ? found->step : 0);
     return found;
+  }
+
+  // On a shared file system one rank may see a folder that another one does not yet.
+  void expect_same_step(uint64_t own) const {
+    const auto* bytes = reinterpret_cast<const std::byte*>(&own);
+    const auto all = communicator_.all_gather({bytes, bytes + sizeof own}, "all_gather (checkpoint loaded)").get();
+    uint64_t first = 0, other = 0;
+    std::memcpy(&first, all[0].data(), sizeof first);
+    for (size_t rank = 1; rank < all.size(); ++rank) {
+      std::memcpy(&other, all[rank].data(), sizeof other);
+      if (other != first)
+        throw DataError((folder_ / "checkpoints").string(), ": expected all ranks to resume from one step; found ",
+                        first, " on rank 0 and ", other, " on rank ", rank,
+                        "; start again once both see the same files, or name the checkpoint with --resume");
+    }
   }
 
   void expect_same_run(const LoadedCheckpoint& checkpoint) {
@@ -198,7 +222,8 @@ class Run {
   void describe(RunLog& run_log, uint64_t step, int threads) {
     log_->info(request_.version_text);
     log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads, " thread(s) each, ",
-               parts_.options.device, device_.is_cpu() ? "" : " (" + device_.description() + ")", "; ",
+               parts_.options.device, device_.is_cpu() ? "" : " (" + device_.description() + ")",
+               parts_.options.is_deterministic ? "; sums over ranks in rank order; " : "; ",
                parts_.recognizer->arena().num_parameters(), " parameters");
     log_->info(parts_.corpus->items().size(), " utterances, ", parts_.corpus->total_seconds() / 3600, " h in ",
                parts_.corpus->domains().size(), " domain(s); ", parts_.corpus->rejections().size(), " left out",

@@ -126,19 +126,17 @@ void Trainer::validate() {
 // Rank 0 copies, its writer writes while training goes on. Every rank calls this after the same step.
 void Trainer::save(bool is_best) {
   const auto asked = std::chrono::steady_clock::now();
-  const bool is_saved = progress_.last_saved_step == progress_.step && progress_.step > 0;
-  if (is_saved && !is_best) return;
+  if (progress_.last_saved_step == progress_.step && progress_.step > 0) return;
   const TraceSpan span(lane(), "save");
   finish_saving();
-  if (is_saved) {
-    if (writer_) writer_->mark_best(progress_.step);
-    return;
-  }
   progress_.last_save_s = progress_.elapsed_s;
   progress_.last_saved_step = progress_.step;
-  // With sharding all ranks take part.
-  const std::vector<TensorSpan> optimizer_state = update_.state();
-  const at::Tensor average = update_.has_average() ? update_.average().cpu() : at::Tensor();
+  std::vector<TensorSpan> optimizer_state;
+  at::Tensor average;
+  if (writer_ || update_.is_sharded()) {  // of a shard all ranks give their part
+    optimizer_state = update_.state();
+    if (update_.has_average()) average = update_.average().cpu();
+  }
   if (writer_) {
     CheckpointContents contents;
     contents.step = progress_.step;
@@ -160,6 +158,7 @@ void Trainer::save(bool is_best) {
                                          {"last_validation_s", progress_.last_validation_s}};
     writer_->save(std::move(contents), {is_best, asked});
   }
+  update_.release_state();
 }
 
 // Until rank 0's writer has nothing in flight. Short collectives, so that no rank counts as absent on a slow disk.

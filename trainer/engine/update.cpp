@@ -57,12 +57,12 @@ Update::Result Update::apply(const StepTally& total, double gradient_squares, do
   result.outcome = Outcome::kApplied;
   const double clip = options_.clip_norm;
   const double scale = (clip > 0 && result.gradient_norm > clip ? clip / result.gradient_norm : 1.0) / total.tokens;
-  if (average_.defined() && index == 1)
-    average_.copy_(arena_.parameters().narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())));
+  if (average_.defined() && !is_averaging_) average_.copy_(own_average());
+  is_averaging_ = average_.defined();
   optimizer_.step({arena_.parameters().data_ptr<float>() + begin(), length()},
                   {arena_.gradients().const_data_ptr<float>() + begin(), length()}, own_segments(), lr, scale, index);
   if (average_.defined()) follow_average(index);
-  if (bounds_.size() > 2)
+  if (is_sharded())
     communicator_
         .all_gather_slices({arena_.parameters().data_ptr<float>(), arena_.num_elements()}, bounds_,
                            "all_gather (parameters)")
@@ -78,11 +78,16 @@ void Update::follow_average(uint64_t index) {
                  1 - decay);
 }
 
+at::Tensor Update::own_average() const {
+  if (is_averaging_) return average_;
+  return arena_.parameters().narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length()));
+}
+
 at::Tensor Update::average() {
   REHEARSE_CHECK(average_.defined(), "optimizer.ema_decay is above 0");
   at::Tensor whole = at::zeros({static_cast<int64_t>(arena_.num_elements())}, arena_.parameters().options());
-  whole.narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())).copy_(average_);
-  if (bounds_.size() > 2)
+  whole.narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())).copy_(own_average());
+  if (is_sharded())
     communicator_.all_gather_slices({whole.data_ptr<float>(), arena_.num_elements()}, bounds_, "all_gather (ema)")
         .get();
   return whole;
@@ -99,16 +104,26 @@ std::vector<TensorSpan> Update::state() {
   const auto elements = static_cast<int64_t>(arena_.num_elements());
   auto parts = optimizer_.state();
   if (average_.defined()) {
-    host_average_ = average_.cpu();
+    host_average_ = own_average().cpu();
     parts.emplace_back(kAverage, std::span(host_average_.data_ptr<float>(), length()));
   }
   held_.clear();
   std::vector<TensorSpan> spans;
   for (const auto& [name, values] : parts) {
-    if (bounds_.size() > 2) held_.push_back(gather(values));
-    spans.push_back({name, {elements}, bounds_.size() > 2 ? std::span<const float>(held_.back()) : values});
+    std::span<const float> whole = values;
+    if (is_sharded()) {
+      std::vector<float> gathered = gather(values);
+      if (communicator_.rank() == 0) held_.push_back(std::move(gathered));
+      whole = communicator_.rank() == 0 ? std::span<const float>(held_.back()) : std::span<const float>();
+    }
+    spans.push_back({name, {elements}, whole});
   }
   return spans;
+}
+
+void Update::release_state() {
+  held_.clear();
+  host_average_.reset();
 }
 
 void Update::load_state(const LoadedCheckpoint& checkpoint) {
@@ -125,6 +140,7 @@ void Update::load_state(const LoadedCheckpoint& checkpoint) {
   if (!average_.defined()) return;
   std::vector<float> average(find(kAverage));
   average_.copy_(at::from_blob(average.data() + begin(), {static_cast<int64_t>(length())}, at::kFloat));
+  is_averaging_ = true;
 }
 
 AveragedWeights::AveragedWeights(Update& update, Arena& arena) : arena_(arena) {

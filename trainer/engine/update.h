@@ -36,10 +36,14 @@ class Update {
   Result apply(const StepTally& total, double gradient_squares, double lr, uint64_t index);
 
   bool has_average() const { return average_.defined(); }
-  // Averaged weights in the arena's layout, on its device. With sharding a collective call.
+  bool is_sharded() const { return bounds_.size() > 2; }
+  // Averaged weights in the arena's layout, on its device; those of the arena before the first update. With sharding a
+  // collective call.
   at::Tensor average();
-  // State buffers of the whole model in the arena's layout, valid until the next call. With sharding a collective call.
+  // State buffers of the whole model in the arena's layout, valid until release_state(). With sharding a collective
+  // call, whose result rank 0 keeps.
   std::vector<TensorSpan> state();
+  void release_state();
   // DataError when a buffer is absent or has another length.
   void load_state(const LoadedCheckpoint& checkpoint);
   OutlierGuard& guard() { return guard_; }
@@ -49,6 +53,7 @@ class Update {
   size_t length() const { return bounds_[shard_ + 1] - bounds_[shard_]; }
   std::vector<Segment> own_segments() const;
   void follow_average(uint64_t index);
+  at::Tensor own_average() const;
   std::vector<float> gather(std::span<const float> own);
 
   UpdateOptions options_;
@@ -59,6 +64,7 @@ class Update {
   std::vector<size_t> bounds_;
   size_t shard_ = 0;
   at::Tensor average_;                    // [length()]
+  bool is_averaging_ = false;             // average_ has values
   at::Tensor host_average_;               // what state() shows
   std::vector<std::vector<float>> held_;  // the same, gathered
 };
