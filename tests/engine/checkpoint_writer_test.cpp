@@ -181,7 +181,6 @@ TEST_F(Writer, MovesTheBestAndRotates) {
   ASSERT_TRUE(writer.wait_for(kLong_s));
   EXPECT_THAT(names_in(folder()), ElementsAre("best", "step-00000010", "step-00000030"));
   EXPECT_EQ(fs::read_symlink(folder() / "best"), "step-00000010");
-  writer.mark_best(30);
   writer.save(SmallCheckpoint(40, 30).contents, {true});
   ASSERT_TRUE(writer.wait_for(kLong_s));
   EXPECT_THAT(names_in(folder()), ElementsAre("best", "step-00000040"));
