@@ -117,18 +117,20 @@ TEST_F(RunOptionsTest, WithoutDataOrBudgetThereIsNoRun) {
 
 TEST_F(RunOptionsTest, TheTrajectoryHashSeesWhatChangesTheTrajectory) {
   const std::string plain = hash();
-  for (const char* change :
-       {"seed=2", "optimizer.lr=0.5", "batch.seconds=60", "data.max_duration_s=10", "deterministic=true",
-        "optimizer.reduce_dtype=bfloat16", "optimizer.ema_decay=0.9", "optimizer.guard.z_score=5"})
+  for (const char* change : {"seed=2", "optimizer.lr=0.5", "batch.seconds=60", "data.max_duration_s=10"})
     EXPECT_NE(hash({change}), plain) << change;
+  const std::string with_rate = hash({"optimizer.lr=0.5"});
+  for (const char* change : {"optimizer.reduce_dtype=bfloat16", "optimizer.ema_decay=0.9", "optimizer.guard.z_score=5",
+                             "deterministic=true"})
+    EXPECT_NE(hash({"optimizer.lr=0.5", change}), with_rate) << change;
 }
 
 TEST_F(RunOptionsTest, TheTrajectoryHashIgnoresTheRest) {
   const std::string plain = hash();
-  for (const char* change :
-       {"budget.steps=99", "log.every_steps=1", "checkpoint.every_steps=3", "comm.timeout_s=5", "data.loader.threads=3",
-        "run.folder=x", "validation.every_steps=7", "threads=2", "optimizer.shard=true"})
+  for (const char* change : {"budget.steps=99", "log.every_steps=1", "checkpoint.every_steps=3", "comm.timeout_s=5",
+                             "data.loader.threads=3", "run.folder=x", "validation.every_steps=7", "threads=2"})
     EXPECT_EQ(hash({change}), plain) << change;
+  EXPECT_EQ(hash({"optimizer.lr=0.5", "optimizer.shard=true"}), hash({"optimizer.lr=0.5"}));
 }
 
 // Its configuration knows none of the keys that came later; their defaults must not refuse it.
