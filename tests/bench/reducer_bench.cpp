@@ -32,7 +32,7 @@ struct Size {
   int64_t channels;
   int blocks;
 };
-constexpr Size kSizes[] = {{"small", 192, 6}, {"medium", 384, 12}, {"large", 640, 20}};
+constexpr Size kSizes[] = {{"small", 192, 6}, {"medium", 384, 12}, {"large", 512, 20}};
 constexpr const char* kWays[] = {"alone", "plain", "bucketed", "c10d"};
 
 std::string blocks_of(const Size& size) {
