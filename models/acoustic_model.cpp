@@ -1,6 +1,7 @@
 #include "models/acoustic_model.h"
 
 #include "models/fused_ops.h"
+#include "models/mixed_ops.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 
@@ -10,12 +11,7 @@ AcousticModel::AcousticModel(ConfigNode model, const Context& context)
     : store_(context.seed, context.options), num_classes_(context.num_classes) {
   int64_t channels = context.input_channels;
   for (ConfigNode& node : model.children("blocks")) {
-    Block::Context block{channels,
-                         concat("blocks.", blocks_.size()),
-                         blocks_.size(),
-                         &store_,
-                         context.all_reduce_sum,
-                         context.is_deterministic};
+    Block::Context block{channels, concat("blocks.", blocks_.size()), blocks_.size(), &store_, context.all_reduce_sum};
     const std::string type = node.required_text("type");
     blocks_.push_back({block.name, type, Registry<Block>::instance().create(type, node, block)});
     channels = blocks_.back().block->output_channels();
@@ -31,7 +27,7 @@ Sequence AcousticModel::forward(const Sequence& features, const ForwardContext& 
                  "dropout is keyed by utterance id: one per utterance");
   Sequence sequence = features;
   for (NamedBlock& named : blocks_) sequence = named.block->forward(sequence, context);
-  return {at::linear(sequence.x, head_weight_, head_bias_), sequence.lengths};
+  return {mixed_linear(context.precision, sequence.x, head_weight_, head_bias_), sequence.lengths};
 }
 
 int64_t AcousticModel::output_length(int64_t frames) const {

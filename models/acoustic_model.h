@@ -19,7 +19,6 @@ class AcousticModel {
     uint64_t seed = 1;
     at::TensorOptions options;  // type and device of parameters and buffers
     AllReduceSum all_reduce_sum;
-    bool is_deterministic = true;
   };
   // One line of the table that `rehearse doctor` prints.
   struct BlockSummary {

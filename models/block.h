@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "models/precision.h"
 #include "trainer/base/config.h"
 #include "trainer/base/random.h"
 
@@ -70,6 +71,7 @@ struct ForwardContext {
   uint64_t seed = 0;
   uint64_t step = 0;
   std::vector<uint64_t> ids;  // [B] stable utterance ids, for counter-based dropout
+  Precision precision = Precision::kFull;
 };
 
 // Sums a small tensor over all ranks, in place; differentiable use is up to the block. Called in the same order
@@ -85,7 +87,6 @@ class Block {
     uint64_t index = 0;               // for dropout keys
     ParameterStore* store = nullptr;  // outlives the block
     AllReduceSum all_reduce_sum;      // empty in a world of one
-    bool is_deterministic = true;
   };
   virtual ~Block() = default;
   virtual Sequence forward(const Sequence& input, const ForwardContext& context) = 0;

@@ -1,5 +1,6 @@
 #include "models/strided_conv.h"
 
+#include "models/mixed_ops.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
@@ -19,8 +20,7 @@ Sequence StridedConv::forward(const Sequence& input, const ForwardContext& conte
   expect_shape(input.x, {-1, -1, shape_.input_channels}, "conv: x [B, T, C]");
   const at::Tensor image = input.x.transpose(1, 2).unsqueeze(2);      // [B, I, 1, T]
   const at::Tensor kernel = weight_.permute({0, 2, 1}).unsqueeze(2);  // [O, I, 1, K]
-  const at::Tensor y =
-      at::conv2d(image, kernel, {}, at::IntArrayRef({1, shape_.stride}), at::IntArrayRef({0, (shape_.kernel - 1) / 2}));
+  const at::Tensor y = mixed_conv(context.precision, image, kernel, shape_.stride);
   const std::vector<int64_t> lengths = strided_lengths(input.lengths, shape_.stride);
   const at::Tensor frames = y.squeeze(2).transpose(1, 2);  // [B, T', O]
   return {norm_->forward(frames, bias_, lengths, context, epilogue), lengths};

@@ -30,13 +30,14 @@ fi
 rm -f "$out/refusal"
 ip netns add $b
 ip link add wire netns $a type veth peer name wire netns $b
-# A burst of 128 KiB is about a millisecond of the wire. Each end shapes what it sends.
+# Each end shapes what it sends. A network card would send by itself; tbf needs the core, which ranks keep busy, and what it
+# may send at once has to cover the milliseconds until it gets it: with 128 KiB the wire stands still while ranks compute.
 for pair in "$a 1" "$b 2"; do
   read -r name number <<<"$pair"
   ip -n "$name" link set lo up
   ip -n "$name" address add 10.78.0.$number/24 dev wire
   ip -n "$name" link set wire up
-  ip netns exec "$name" tc qdisc add dev wire root handle 1: tbf rate 1gbit burst 128kb latency 50ms
+  ip netns exec "$name" tc qdisc add dev wire root handle 1: tbf rate 1gbit burst 1mb latency 50ms
 done
 delay="no delay added"
 if ip netns exec $a tc qdisc add dev wire parent 1:1 handle 10: netem delay 0.1ms 2>/dev/null &&

@@ -1,4 +1,5 @@
 #include "models/device_ops.h"
+#include "models/mixed_ops.h"
 #include "models/norm.h"
 #include "models/strided_conv.h"
 #include "trainer/base/error.h"
@@ -75,7 +76,7 @@ class SeparableBlock : public Block {
     std::optional<at::Tensor> gate;
     std::optional<at::Tensor> residual;
     if (options_.squeeze_excite > 0) gate = excitation(sequence);
-    if (options_.residual) residual = shortcut(input.x);
+    if (options_.residual) residual = shortcut(input.x, context.precision);
     sequence.x = fused_gate(sequence.x, gate, residual, sequence.lengths, epilogue(context, repeats_.size() - 1));
     return sequence;
   }
@@ -110,7 +111,8 @@ class SeparableBlock : public Block {
     const at::Tensor filtered =
         depthwise_conv(input.x, repeat.depthwise, input.lengths, repeat.stride, options_.dilation);
     const std::vector<int64_t> lengths = strided_lengths(input.lengths, repeat.stride);
-    const at::Tensor mixed = at::linear(filtered, repeat.pointwise);  // its bias is added inside the norm's pass
+    // Its bias is added inside the norm's pass.
+    const at::Tensor mixed = mixed_linear(context.precision, filtered, repeat.pointwise, {});
     return {repeat.norm->forward(mixed, repeat.bias, lengths, context, epilogue), lengths};
   }
 
@@ -125,10 +127,10 @@ class SeparableBlock : public Block {
     return at::sigmoid(at::linear(hidden, excite_, excite_bias_));
   }
 
-  at::Tensor shortcut(const at::Tensor& x) const {
+  at::Tensor shortcut(const at::Tensor& x, Precision precision) const {
     if (!residual_.defined()) return x;
     const at::Tensor kept = options_.stride == 1 ? x : x.slice(1, 0, x.size(1), options_.stride);
-    return at::linear(kept, residual_, residual_bias_);
+    return mixed_linear(precision, kept, residual_, residual_bias_);
   }
 
   Options options_;

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "models/fused_ops.h"
+#include "models/mixed_ops.h"
 #include "models/norm.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
@@ -78,11 +79,11 @@ class TransformerBlock : public Block {
     for (size_t l = 0; l < layers_.size(); ++l) {
       const Layer& layer = layers_[l];
       const at::Tensor normed = layer.attention_norm->forward(x, {}, input.lengths, context, {});
-      x = x + ended(attention(layer, normed, frame), input.lengths, context, 2 * l);
+      x = x + ended(attention(layer, normed, frame, context.precision), input.lengths, context, 2 * l);
       const at::Tensor second = layer.ff_norm->forward(x, {}, input.lengths, context, {});
       const Epilogue activation{options_.activation, {}};
-      const at::Tensor hidden = fused_gate(layer.ff1(second), {}, {}, input.lengths, activation);
-      x = x + ended(layer.ff2(hidden), input.lengths, context, 2 * l + 1);
+      const at::Tensor hidden = fused_gate(layer.ff1(context.precision, second), {}, {}, input.lengths, activation);
+      x = x + ended(layer.ff2(context.precision, hidden), input.lengths, context, 2 * l + 1);
     }
     return {final_norm_->forward(x, {}, input.lengths, context, {}), input.lengths};
   }
@@ -93,7 +94,9 @@ class TransformerBlock : public Block {
   struct Linear {
     at::Tensor weight;
     at::Tensor bias;
-    at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+    at::Tensor operator()(Precision precision, const at::Tensor& x) const {
+      return mixed_linear(precision, x, weight, bias);
+    }
   };
   struct Layer {
     std::unique_ptr<Norm> attention_norm, ff_norm;
@@ -124,15 +127,15 @@ class TransformerBlock : public Block {
     return {angles.cos().to(input.x.scalar_type()), angles.sin().to(input.x.scalar_type()), mask.log()};
   }
 
-  at::Tensor attention(const Layer& layer, const at::Tensor& x, const Frame& frame) const {
+  at::Tensor attention(const Layer& layer, const at::Tensor& x, const Frame& frame, Precision precision) const {
     const int64_t batch = x.size(0);
     const int64_t frames = x.size(1);
-    const at::Tensor qkv = layer.qkv(x).view({batch, frames, 3, options_.heads, channels_ / options_.heads});
+    const at::Tensor qkv = layer.qkv(precision, x).view({batch, frames, 3, options_.heads, channels_ / options_.heads});
     const std::vector<at::Tensor> parts = qkv.permute({2, 0, 3, 1, 4}).unbind(0);  // [B, H, T, d]
     const at::Tensor query = RotaryFunction::apply(parts[0], frame.cosine, frame.sine);
     const at::Tensor key = RotaryFunction::apply(parts[1], frame.cosine, frame.sine);
-    const at::Tensor mixed = at::scaled_dot_product_attention(query, key, parts[2], frame.bias);
-    return layer.out(mixed.transpose(1, 2).reshape({batch, frames, channels_}));
+    const at::Tensor mixed = mixed_attention(precision, query, key, parts[2], frame.bias);
+    return layer.out(precision, mixed.transpose(1, 2).reshape({batch, frames, channels_}));
   }
 
   at::Tensor ended(const at::Tensor& x, const std::vector<int64_t>& lengths, const ForwardContext& context,

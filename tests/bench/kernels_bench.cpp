@@ -125,7 +125,7 @@ struct StepProblem {
   std::vector<std::vector<int32_t>> targets;
 
   explicit StepProblem(int64_t batch)
-      : model(config.root(), {80, 32, 1, at::TensorOptions().dtype(at::kFloat), {}, true}),
+      : model(config.root(), {80, 32, 1, at::TensorOptions().dtype(at::kFloat), {}}),
         features{noise({batch, 1500 / batch, 80}, false), std::vector<int64_t>(batch, 1500 / batch)} {
     for (int64_t b = 0; b < batch; ++b) {
       context.ids.push_back(static_cast<uint64_t>(b));

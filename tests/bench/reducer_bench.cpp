@@ -53,7 +53,7 @@ struct Work {
 
   Work(const Size& size, double seconds, int rank)
       : config(Config::parse(blocks_of(size))),
-        model(config.root(), {kFeatures, kClasses, 1, at::TensorOptions().dtype(at::kFloat), {}, true}) {
+        model(config.root(), {kFeatures, kClasses, 1, at::TensorOptions().dtype(at::kFloat), {}}) {
     const auto frames = static_cast<int64_t>(seconds / kBatch * kFramesPerSecond);
     at::manual_seed(static_cast<uint64_t>(rank) + 1);
     x = at::randn({kBatch, frames, kFeatures});
@@ -117,14 +117,8 @@ class Bench {
             .get();
     }
     const double own = now_s() - start;
-    const auto* bytes = reinterpret_cast<const std::byte*>(&own);
-    double slowest = 0;
-    for (const auto& one : communicator_.all_gather({bytes, bytes + sizeof own}, "all_gather (times)").get()) {
-      double other = 0;
-      std::memcpy(&other, one.data(), sizeof other);
-      slowest = std::max(slowest, other);
-    }
-    return slowest;
+    const auto all = gather_values(communicator_, own, "all_gather (times)");
+    return *std::max_element(all.begin(), all.end());
   }
 
  private:

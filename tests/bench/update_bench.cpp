@@ -30,7 +30,7 @@ std::string blocks() {
 
 struct Model {
   Config config = Config::parse(blocks());
-  AcousticModel model{config.root(), {80, 300, 1, at::TensorOptions().dtype(at::kFloat), {}, true}};
+  AcousticModel model{config.root(), {80, 300, 1, at::TensorOptions().dtype(at::kFloat), {}}};
   // kBatch utterances of equal length, each with 40 tokens.
   void step(double seconds) {
     const auto frames = static_cast<int64_t>(seconds / kBatch * 100);

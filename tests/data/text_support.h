@@ -13,7 +13,7 @@ namespace rehearse {
 // A fresh empty folder, removed with its content.
 class TemporaryFolder {
  public:
-  explicit TemporaryFolder(const std::string& purpose) {
+  explicit TemporaryFolder(const std::string& purpose = "data") {
     std::string name = (std::filesystem::temp_directory_path() / ("rehearse_" + purpose + "_XXXXXX")).string();
     if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed: " + name);
     path_ = name;
@@ -26,6 +26,7 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
 
  private:
   std::filesystem::path path_;

@@ -58,16 +58,25 @@ class TwoHostsRun : public ::testing::Test {
   void expect_all_over(Clock::time_point since, double limit_s) {
     EXPECT_TRUE(wait_until(limit_s - seconds_since(since), [&] { return is_idle(1) && is_idle(2); }))
         << hosts_->processes(1).size() << " and " << hosts_->processes(2).size() << " processes are left";
-    RecordProperty("seconds_to_end", std::to_string(seconds_since(since)));
+    RecordProperty("seconds", std::to_string(seconds_since(since)));
+    RecordProperty("left", std::to_string(hosts_->processes(1).size() + hosts_->processes(2).size()));
   }
   void expect_resume_equals_unbroken() {
     const ProcessResult resumed = run_process(line({"--resume", "auto"}), hosts_->options());
     ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
     EXPECT_THAT(resumed.err, HasSubstr("resumed from"));
     expect_same_as_unbroken(run());
+    if (!HasFailure()) RecordProperty("resumed", "equal");
+  }
+  // For tests/faults/run.sh, which makes a row of its table of each test that ends a run.
+  void record(const ProcessResult& result) {
+    RecordProperty("exit", std::to_string(result.exit_code));
+    for (const std::string& line : complaints(result.err))
+      if (line.find("rank 0 of 2") != std::string::npos) RecordProperty("message", line);
   }
   // Rank 0 says that rank 1 is not there, and the launcher that a peer failed.
   void expect_peer_failure(const ProcessResult& result) {
+    record(result);
     EXPECT_EQ(result.exit_code, 4) << result.err;
     EXPECT_THAT(complaints(result.err),
                 Contains(AllOf(HasSubstr("rank 0 of 2: step "), HasSubstr("rank 1 (host-2, process "))))
@@ -114,6 +123,7 @@ TEST_F(TwoHostsRun, AKilledMpirunLeavesNoRankOnEitherHost) {
   EXPECT_TRUE(wait_until(
       10, [&] { return hosts_->processes(1, "rehearse").empty() && hosts_->processes(2, "rehearse").empty(); }));
   expect_all_over(killed, kTimeout_s + 10);
+  expect_resume_equals_unbroken();
 }
 
 TEST_F(TwoHostsRun, AKilledRankEndsTheOtherHostsToo) {
@@ -123,9 +133,11 @@ TEST_F(TwoHostsRun, AKilledRankEndsTheOtherHostsToo) {
   EXPECT_TRUE(wait_until(10, [&] { return hosts_->processes(1, "rehearse").empty(); }));
   EXPECT_LE(seconds_since(killed), 10);
   const ProcessResult result = process_->wait(20);
+  record(result);
   EXPECT_NE(result.exit_code, 0);
   EXPECT_THAT(complaints(result.err), Contains(HasSubstr("rank 1 (host-2"))) << result.err;
   expect_all_over(killed, 25);
+  expect_resume_equals_unbroken();
 }
 
 TEST_F(TwoHostsRun, AStopSignalReachesBothHostsAndTheRunResumesToTheSameBits) {
@@ -139,9 +151,13 @@ TEST_F(TwoHostsRun, AStopSignalReachesBothHostsAndTheRunResumesToTheSameBits) {
 
 TEST_F(TwoHostsRun, ALostHostIsLeftOutOfTheRestart) {
   start({"--restarts", "1", "--pause", "0"});
+  const auto cut = Clock::now();
   hosts_->cut_wire();
   const ProcessResult result = process_->wait(90);
+  record(result);
   ASSERT_EQ(result.exit_code, 0) << result.err;
+  expect_all_over(cut, 90);
+  RecordProperty("resumed", "on one rank, to the end");
   EXPECT_THAT(result.err, HasSubstr("run: no answer within 4 s from 10.77.0.2\n"));
   EXPECT_THAT(result.err, HasSubstr("run: 1 rank(s) instead of 2, on 10.77.0.1:1\n"));
   EXPECT_THAT(result.err, HasSubstr("resumed with other ranks: expected 2, found 1"));

@@ -44,7 +44,10 @@ class RunOptionsTest : public ::testing::Test {
     }
   }
   std::string hash(const std::vector<std::string>& overrides = {}) {
-    Config config = Config::load(write(needed() + "budget: {steps: 10}\n"), overrides);
+    return hash_of(needed() + "budget: {steps: 10}\n", overrides);
+  }
+  std::string hash_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
+    Config config = Config::load(write(text), overrides);
     RunOptions::from(config, path("run.yaml"));
     return trajectory_hash(config);
   }
@@ -121,7 +124,7 @@ TEST_F(RunOptionsTest, TheTrajectoryHashSeesWhatChangesTheTrajectory) {
     EXPECT_NE(hash({change}), plain) << change;
   const std::string with_rate = hash({"optimizer.lr=0.5"});
   for (const char* change : {"optimizer.reduce_dtype=bfloat16", "optimizer.ema_decay=0.9", "optimizer.guard.z_score=5",
-                             "deterministic=true"})
+                             "deterministic=true", "precision=bfloat16"})
     EXPECT_NE(hash({"optimizer.lr=0.5", change}), with_rate) << change;
 }
 
@@ -133,18 +136,26 @@ TEST_F(RunOptionsTest, TheTrajectoryHashIgnoresTheRest) {
   EXPECT_EQ(hash({"optimizer.lr=0.5", "optimizer.shard=true"}), hash({"optimizer.lr=0.5"}));
 }
 
+TEST_F(RunOptionsTest, TheTrajectoryHashIgnoresTheOrderOfKeys) {
+  const std::string one = "seed: 3\noptimizer: {lr: 0.1, clip_norm: 2}\n",
+                    other = "optimizer: {clip_norm: 2, lr: 0.1}\n";
+  EXPECT_EQ(hash_of(needed() + one), hash_of(other + needed() + "seed: 3\n"));
+  EXPECT_NE(hash_of(needed() + one), hash_of(other + needed() + "seed: 4\n"));
+}
+
 // Its configuration knows none of the keys that came later; their defaults must not refuse it.
 TEST(TrajectoryHash, OfAnOldCheckpointIsStillThatOfItsConfiguration) {
   const fs::path old = fs::path(REHEARSE_SOURCE_DIR) / "tests/golden/checkpoint_v1/step-00000160";
   Config config = Config::load((old / "config.yaml").string());
-  const std::string before = trajectory_hash(config);
+  const std::string before = trajectory_hash(config, KeyOrder::kAsInFile);
   ConfigNode root = config.root(), optimizer = root.child("optimizer");
   root.boolean("deterministic", false);
-  UpdateOptions::from(optimizer);
+  root.choice("precision", "float32", {"float32"});
+  UpdateOptions::from(optimizer, Precision::kFull);
   optimizer.choice("reduce_dtype", "float32", {"float32", "bfloat16"});
   optimizer.texts("frozen", {});
   optimizer.child("lr_scale");
-  EXPECT_EQ(trajectory_hash(config), before);
+  EXPECT_EQ(trajectory_hash(config, KeyOrder::kAsInFile), before);
   const auto state = nlohmann::json::parse(read_text(old / "state.json"));
   EXPECT_EQ(before, state.at("facts").at("trajectory_hash"));
 }

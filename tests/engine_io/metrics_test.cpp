@@ -66,7 +66,7 @@ TEST_F(MetricsFile, EveryKindOfLineComesBackAsWritten) {
                                  .macro_cer = 0.2,
                                  .macro_wer = 0.4});
   writer.write(NoteMetrics{10, "resumed \"here\"\n"});
-  writer.write(CostMetrics{10, 60, 0.5, 0.25, 1e9, 3, 0.25, 80});
+  writer.write(CostMetrics{10, 60, 0.5, 0.25, 1e9, {1e9, 9e8}, 3, 0.25, 80});
 
   const Metrics metrics = read_metrics(path());
   ASSERT_EQ(metrics.starts.size(), 1u);
@@ -83,6 +83,7 @@ TEST_F(MetricsFile, EveryKindOfLineComesBackAsWritten) {
   EXPECT_EQ(metrics.notes[0].text, "resumed \"here\"\n");
   ASSERT_TRUE(metrics.cost.has_value());
   EXPECT_EQ(metrics.cost->gpu_hours, 0.25);
+  EXPECT_EQ(metrics.cost->peak_rss_by_rank, (std::vector<double>{1e9, 9e8}));
   EXPECT_FALSE(metrics.has_unfinished_line);
 }
 

@@ -57,7 +57,7 @@ std::string sample_metrics() {
   text +=
       metrics_line(ValidationMetrics{100, 3600, {{"valid", "radio", 12, 0.5, 0.2, 0.4, 1.5}}, 0.2, 0.4}).dump() + "\n";
   text += metrics_line(NoteMetrics{50, "resumed"}).dump() + "\n";
-  text += metrics_line(CostMetrics{100, 3600, 2, 0, 1 << 30, 3, 1, 4000}).dump() + "\n";
+  text += metrics_line(CostMetrics{100, 3600, 2, 0, 1 << 30, {1 << 30}, 3, 1, 4000}).dump() + "\n";
   return text;
 }
 

@@ -31,7 +31,7 @@ class GoldenUpdate : public ::testing::Test {
     model_ = std::make_unique<AcousticModel>(
         config_.root().child("model"),
         AcousticModel::Context{
-            tensor("features").size(2), logits.size(2), 1, at::TensorOptions().dtype(at::kFloat), {}, true});
+            tensor("features").size(2), logits.size(2), 1, at::TensorOptions().dtype(at::kFloat), {}});
     arena_ = std::make_unique<Arena>(model_->store());
     for (size_t i = 0; i < arena_->segments().size(); ++i)
       arena_->tensor(i).detach().copy_(

@@ -65,6 +65,30 @@ TEST(Update, AGradientThatIsNotFiniteChangesNothing) {
   }
 }
 
+TEST(Update, TheLossScaleCancelsOut) {
+  Small plain, scaled;
+  Update without({.clip_norm = 1}, plain.arena, *plain.optimizer, plain.lone);
+  Update with({.clip_norm = 1, .loss_scale = {1024, 100}}, scaled.arena, *scaled.optimizer, scaled.lone);
+  const Update::Result expected = plain.apply(without, 5, 0.1);
+  EXPECT_DOUBLE_EQ(scaled.apply(with, 5 * 1024, 0.1).gradient_norm, expected.gradient_norm);
+  EXPECT_TRUE(at::equal(scaled.arena.parameters(), plain.arena.parameters())) << "powers of two round nothing";
+}
+
+TEST(Update, TheLossScaleFallsWithAnOverflowAndGrowsAfterManyUpdates) {
+  Small small;
+  Update update({.clip_norm = 0, .loss_scale = {1024, 3}}, small.arena, *small.optimizer, small.lone);
+  const Update::Result bad = small.apply(update, std::numeric_limits<float>::infinity(), 0.1);
+  EXPECT_NE(bad.reason.find("loss scale 512"), std::string::npos) << bad.reason;
+  EXPECT_EQ(update.loss_scale().factor(), 512);
+  for (uint64_t i = 1; i <= 2; ++i) small.apply(update, 1, 0.1, i);
+  EXPECT_EQ(update.loss_scale().factor(), 512);
+  small.apply(update, 1, 0.1, 3);
+  EXPECT_EQ(update.loss_scale().factor(), 1024);
+  LossScale copy({1024, 3});
+  copy.load(update.loss_scale().save());
+  EXPECT_EQ(copy.save(), update.loss_scale().save());
+}
+
 TEST(Update, WithoutTokensNothingHappens) {
   Small small;
   Update update({}, small.arena, *small.optimizer, small.lone);

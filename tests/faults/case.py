@@ -1,7 +1,9 @@
 """One row of the table of faults: a run, what was done to it, and the contracts it is held against."""
 
+import json
 import os
 import re
+import subprocess
 import time
 
 import world
@@ -93,6 +95,24 @@ class Case:
         is_same = world.final_hashes(self.folder) == self.bench.unbroken
         self.expect(is_same, "the final weights or moments differ from the unbroken run's")
         return "equal" if is_same else "DIFFERENT"
+
+    def from_test(self, name):
+        """A row from what a test of endtoend_tests records; the test holds it against the contract."""
+        self.home.mkdir(parents=True)
+        report = self.home / "test.json"
+        program = self.bench.binary.with_name("endtoend_tests")
+        if not program.exists():
+            self.resumed = f"NOT RUN: no {program.name} here"
+            return
+        done = subprocess.run([program, f"--gtest_filter={name}", f"--gtest_output=json:{report}"], capture_output=True,
+                              text=True)
+        test = json.loads(report.read_text())["testsuites"][0]["testsuite"][0]
+        if test["result"] == "SKIPPED":
+            self.resumed = "NOT RUN: " + next(line for line in done.stdout.splitlines() if "NOT RUN" in line)
+            return
+        self.expect(done.returncode == 0, f"{name}: {world.tail(done.stdout)}")
+        self.message, self.exit = test.get("message"), test.get("exit")
+        self.seconds, self.left, self.resumed = float(test.get("seconds", "nan")), test.get("left"), test.get("resumed")
 
     def expect(self, is_kept, problem):
         if not is_kept:

@@ -233,6 +233,45 @@ def torn(case):
     damaged_newest(case, damage, r"resumed from .*")
 
 
+# --- Two hosts, which are network namespaces of this machine, with a wire between them -----------------------------------
+
+@fault("two hosts: the wire is cut")
+def wire_cut(case):
+    case.from_test("TwoHostsRun.ACutWireEndsBothSidesAndTheRunResumesToTheSameBits")
+
+
+@fault("two hosts: the remote daemon (orted) is killed")
+def daemon_killed(case):
+    case.from_test("TwoHostsRun.AKilledDaemonTakesItsRankWithItAndTheRunResumesToTheSameBits")
+
+
+@fault("two hosts: mpirun is killed")
+def mpirun_killed(case):
+    case.from_test("TwoHostsRun.AKilledMpirunLeavesNoRankOnEitherHost")
+
+
+@fault("two hosts: the remote rank is killed")
+def remote_rank_killed(case):
+    case.from_test("TwoHostsRun.AKilledRankEndsTheOtherHostsToo")
+
+
+@fault("two hosts: one is lost for good, launch/run.sh --restarts 1")
+def host_lost(case):
+    case.from_test("TwoHostsRun.ALostHostIsLeftOutOfTheRestart")
+
+
+# --- Devices ----------------------------------------------------------------------------------------------------------
+
+@fault("CUDA out of memory")
+def device_memory(case):
+    case.resumed = "NOT RUN on a GPU; the message: engine_torch_tests, OnDevice.*"
+
+
+@fault("NCCL error or abort")
+def device_abort(case):
+    case.resumed = "NOT RUN on a GPU"
+
+
 # --- The table --------------------------------------------------------------------------------------------------------
 
 def run_one(bench, number, name, function):

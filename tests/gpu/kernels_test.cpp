@@ -170,7 +170,7 @@ head: {type: ctc}
   double loss = 0;
 
   explicit Learner(at::Device device)
-      : model(config.root(), {20, 11, 3, at::TensorOptions().dtype(at::kFloat).device(device), {}, true}),
+      : model(config.root(), {20, 11, 3, at::TensorOptions().dtype(at::kFloat).device(device), {}}),
         arena(model.store()) {}
 
   void update(const std::string& optimizer, int steps) {

@@ -16,7 +16,7 @@ head: {type: ctc}
 )";
 
 AcousticModel model_of(Config& config, uint64_t seed = 3) {
-  return AcousticModel(config.root(), {20, 11, seed, at::TensorOptions().dtype(at::kFloat), {}, true});
+  return AcousticModel(config.root(), {20, 11, seed, at::TensorOptions().dtype(at::kFloat), {}});
 }
 
 TEST(AcousticModel, StatesStrideLengthsAndBlank) {

@@ -96,6 +96,34 @@ TEST_P(EveryBlock, IsBitEqualWhenRepeatedAndOnAnyNumberOfThreads) {
   at::set_num_threads(1);
 }
 
+TEST_P(EveryBlock, InLowerPrecisionIsCloseAndKeepsItsType) {
+  const auto run = [&](Precision precision) {
+    BuiltBlock built(GetParam(), kChannels, at::kFloat);
+    Sequence input = noise_batch({30, 17}, 30, kChannels, 5, at::kFloat);
+    input.x.set_requires_grad(true);
+    ForwardContext context = training_context({4, 5});
+    context.precision = precision;
+    const Sequence output = built.block->forward(input, context);
+    (output.x * noise(output.x.sizes().vec(), 77, at::kFloat)).sum().backward();
+    std::vector<at::Tensor> results{output.x.detach(), input.x.grad()};
+    for (const Parameter& parameter : built.store.parameters()) results.push_back(parameter.tensor.grad());
+    return results;
+  };
+  const auto expected = run(Precision::kFull);
+  double scale = 0;
+  for (const at::Tensor& one : expected) scale = std::max(scale, one.norm().item<double>());
+  for (const auto& [precision, tolerance] : {std::pair(Precision::kBfloat16, 0.05), {Precision::kFloat16, 0.01}}) {
+    const auto found = run(precision);
+    EXPECT_GT(difference(found[0], expected[0]), 0) << "nothing was rounded";
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].scalar_type(), at::kFloat);
+      EXPECT_LE((found[i] - expected[i]).norm().item<double>(),
+                tolerance * (expected[i].norm().item<double>() + 0.05 * scale))
+          << i;
+    }
+  }
+}
+
 TEST_P(EveryBlock, NamesItsParametersBelowItsPrefix) {
   BuiltBlock built(GetParam(), kChannels, at::kFloat);
   EXPECT_FALSE(built.store.parameters().empty());

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <future>
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace rehearse {
@@ -48,5 +50,16 @@ class Communicator {
   // Seconds the communication thread has spent inside collectives so far.
   virtual double busy_seconds() const = 0;
 };
+
+// Every rank's value, in rank order.
+template <class T>
+std::vector<T> gather_values(Communicator& communicator, const T& own, const std::string& what) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  const auto* begin = reinterpret_cast<const std::byte*>(&own);
+  std::vector<T> values;
+  for (const auto& bytes : communicator.all_gather({begin, begin + sizeof own}, what).get())
+    std::memcpy(&values.emplace_back(), bytes.data(), sizeof own);
+  return values;
+}
 
 }  // namespace rehearse

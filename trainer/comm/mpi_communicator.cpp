@@ -1,21 +1,38 @@
 #include "trainer/comm/mpi_communicator.h"
 
 #include <mpi.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <chrono>
-#include <limits>
-#include <random>
 
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"
 #include "trainer/base/trace.h"
-#include "trainer/comm/mpi_sums.h"
 
 namespace rehearse {
 namespace {
 
 Watchdog::Options watchdog_options(int rank, int size, const CommOptions& options) {
   return {rank, size, options.timeout_s, options.term_grace_s, options.stop_requested, options.on_failure};
+}
+
+// A thread that works in pieces of microseconds and sleeps in between. Linux lets a computing thread on the same core
+// end its slice of some milliseconds before a woken one runs, unless that one's own slices are shorter (since 6.12;
+// earlier kernels refuse or ignore this, and let what has slept go first).
+void wake_promptly() {
+  constexpr unsigned long kTimerSlackNs = 1000;  // a wait of 50 us must not become 100
+  prctl(PR_SET_TIMERSLACK, kTimerSlackNs);
+  struct {  // sched_attr of linux/sched/types.h, which glibc's sched.h does not tolerate
+    uint32_t size, policy = SCHED_OTHER;
+    uint64_t flags = 0;
+    int32_t nice = 0;
+    uint32_t priority = 0;
+    uint64_t slice_ns = 100'000, deadline = 0, period = 0;  // the shortest slice that is allowed
+  } attributes{};
+  attributes.size = sizeof attributes;
+  syscall(SYS_sched_setattr, 0, &attributes, 0U);
 }
 
 // The span is over before the future is ready: whoever waited for the future finds it in the lane.
@@ -30,41 +47,19 @@ std::function<Result()> drawn(TraceLane& lane, const std::string& what, size_t b
   };
 }
 
-std::vector<std::vector<std::byte>> gather_all(const std::vector<std::byte>& bytes, int size) {
-  const int mine = static_cast<int>(bytes.size());
-  std::vector<int> counts(static_cast<size_t>(size)), offsets(static_cast<size_t>(size));
-  if (MPI_Allgather(&mine, 1, MPI_INT, counts.data(), 1, MPI_INT, MPI_COMM_WORLD) != MPI_SUCCESS)
-    throw CommError("MPI_Allgather failed");
-  int total = 0;
-  for (int rank = 0; rank < size; ++rank) {
-    offsets[static_cast<size_t>(rank)] = total;
-    total += counts[static_cast<size_t>(rank)];
-  }
-  std::vector<std::byte> all(static_cast<size_t>(total));
-  if (MPI_Allgatherv(bytes.data(), mine, MPI_BYTE, all.data(), counts.data(), offsets.data(), MPI_BYTE,
-                     MPI_COMM_WORLD) != MPI_SUCCESS)
-    throw CommError("MPI_Allgatherv failed");
-  std::vector<std::vector<std::byte>> split;
-  for (int rank = 0; rank < size; ++rank) {
-    const auto begin = all.begin() + offsets[static_cast<size_t>(rank)];
-    split.emplace_back(begin, begin + counts[static_cast<size_t>(rank)]);
-  }
-  return split;
-}
-
 }  // namespace
 
 MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const CommOptions& options)
     : rank_(rank),
       size_(size),
-      is_fixed_order_(options.fixed_order),
       lane_(options.trace ? &options.trace->lane("communication") : nullptr),
+      exchange_(rank, size),
       watchdog_(watchdog_options(rank, size, options), is_one_host) {
   // Before the communication thread exists, MPI calls come from here.
   const std::string address = watchdog_.address();
   const auto begin = reinterpret_cast<const std::byte*>(address.data());
   std::vector<std::string> addresses;
-  for (const auto& bytes : gather_all({begin, begin + address.size()}, size))
+  for (const auto& bytes : gather_all({begin, begin + address.size()}))
     addresses.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   std::string joined;
   for (const std::string& one : addresses) joined += one + "\n";
@@ -88,6 +83,7 @@ std::future<Result> MpiCommunicator::submit(const std::string& what, size_t byte
 }
 
 void MpiCommunicator::work(std::stop_token stop) {
+  wake_promptly();
   while (true) {
     Operation operation;
     {
@@ -118,28 +114,35 @@ std::future<void> MpiCommunicator::enqueue(const std::string& what, size_t bytes
 }
 
 template <class T>
-void MpiCommunicator::reduce_now(std::span<T> values, const std::string& what) const {
-  check(is_fixed_order_ ? sum_in_rank_order(values, rank_, size_) : sum_in_any_order(values), what);
+void MpiCommunicator::reduce_now(std::span<T> values, const std::string& what) {
+  check(exchange_.sum(values), what);
 }
-template void MpiCommunicator::reduce_now(std::span<float>, const std::string&) const;
-template void MpiCommunicator::reduce_now(std::span<double>, const std::string&) const;
-template void MpiCommunicator::reduce_now(std::span<Bfloat16>, const std::string&) const;
+template void MpiCommunicator::reduce_now(std::span<float>, const std::string&);
+template void MpiCommunicator::reduce_now(std::span<double>, const std::string&);
+template void MpiCommunicator::reduce_now(std::span<Bfloat16>, const std::string&);
 
-void MpiCommunicator::gather_now(std::span<float> values, const std::vector<size_t>& bounds,
-                                 const std::string& what) const {
-  std::vector<int> counts, offsets;
-  for (size_t rank = 0; rank + 1 < bounds.size(); ++rank) {
-    offsets.push_back(static_cast<int>(bounds[rank]));
-    counts.push_back(static_cast<int>(bounds[rank + 1] - bounds[rank]));
-  }
-  check(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values.data(), counts.data(), offsets.data(), MPI_FLOAT,
-                       MPI_COMM_WORLD),
-        what);
+void MpiCommunicator::gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what) const {
+  for (size_t& bound : bounds) bound *= sizeof(float);
+  check(exchange_.gather(std::as_writable_bytes(values), bounds), what);
+}
+
+std::vector<std::vector<std::byte>> MpiCommunicator::gather_all(const std::vector<std::byte>& bytes) const {
+  const auto own = static_cast<size_t>(rank_);
+  std::vector<uint64_t> sizes(static_cast<size_t>(size_));
+  std::vector<size_t> bounds;
+  for (size_t rank = 0; rank <= sizes.size(); ++rank) bounds.push_back(rank * sizeof(uint64_t));
+  sizes[own] = bytes.size();
+  check(exchange_.gather(std::as_writable_bytes(std::span(sizes)), bounds), "all_gather of sizes");
+  std::vector<std::vector<std::byte>> all;
+  for (const uint64_t one : sizes) all.emplace_back(one);
+  all[own] = bytes;
+  const std::vector<MpiExchange::ConstBytes> out(all.size(), bytes);
+  check(exchange_.exchange(out, {all.begin(), all.end()}), "all_gather");
+  return all;
 }
 
 template <class T>
 std::future<void> MpiCommunicator::submit_sum(std::span<T> values, const std::string& what) {
-  REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
   return submit<void>(what, values.size_bytes(), [=, this] { reduce_now(values, what); });
 }
 
@@ -159,25 +162,22 @@ std::future<void> MpiCommunicator::all_gather_slices(std::span<float> values, st
                                                      const std::string& what) {
   REHEARSE_CHECK(bounds.size() == static_cast<size_t>(size_) + 1 && bounds.back() <= values.size(),
                  "one slice a rank, inside the values");
-  REHEARSE_CHECK(values.size() <= static_cast<size_t>(std::numeric_limits<int>::max()), "MPI counts are int");
   return submit<void>(what, values.size_bytes(), [=, this] { gather_now(values, bounds, what); });
 }
 
 std::future<std::vector<std::vector<std::byte>>> MpiCommunicator::all_gather(std::vector<std::byte> bytes,
                                                                              const std::string& what) {
   const size_t own = bytes.size();
-  return submit<std::vector<std::vector<std::byte>>>(
-      what, own, [bytes = std::move(bytes), size = size_] { return gather_all(bytes, size); });
+  return submit<std::vector<std::vector<std::byte>>>(what, own,
+                                                     [this, bytes = std::move(bytes)] { return gather_all(bytes); });
 }
 
 void MpiCommunicator::broadcast(std::span<std::byte> bytes, int root, const std::string& what) {
-  submit<void>(what, bytes.size(), [=, this] {
-    check(MPI_Bcast(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, root, MPI_COMM_WORLD), what);
-  }).get();
+  submit<void>(what, bytes.size(), [=, this] { check(exchange_.broadcast(bytes, root), what); }).get();
 }
 
 void MpiCommunicator::barrier(const std::string& what) {
-  submit<void>(what, 0, [=, this] { check(MPI_Barrier(MPI_COMM_WORLD), what); }).get();
+  submit<void>(what, 0, [=, this] { check(exchange_.barrier(), what); }).get();
 }
 
 void MpiCommunicator::finish() {

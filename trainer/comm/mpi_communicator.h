@@ -1,4 +1,4 @@
-// Blocking MPI collectives on one communication thread, watched by the watchdog.
+// MPI on one communication thread, watched by the watchdog.
 #pragma once
 
 #include <condition_variable>
@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "trainer/comm/communicator.h"
+#include "trainer/comm/mpi_exchange.h"
 #include "trainer/comm/watchdog.h"
 #include "trainer/comm/world.h"
 
@@ -15,7 +16,8 @@ namespace rehearse {
 
 class TraceLane;
 
-// Blocking calls, because MPI_Iallreduce with a progress thread took 120 ms where this took 72 ms.
+// One call at a time, each from its first message to its last: MPI_Iallreduce with a progress thread took 120 ms where
+// this took 72 ms.
 class MpiCommunicator : public Communicator {
  public:
   MpiCommunicator(int rank, int size, bool is_one_host, const CommOptions& options);
@@ -43,8 +45,8 @@ class MpiCommunicator : public Communicator {
   std::future<void> enqueue(const std::string& what, size_t bytes, std::function<void()> work);
   // On the communication thread only.
   template <class T>
-  void reduce_now(std::span<T> values, const std::string& what) const;
-  void gather_now(std::span<float> values, const std::vector<size_t>& bounds, const std::string& what) const;
+  void reduce_now(std::span<T> values, const std::string& what);
+  void gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what) const;
 
  private:
   struct Operation {
@@ -56,12 +58,13 @@ class MpiCommunicator : public Communicator {
   template <class T>
   std::future<void> submit_sum(std::span<T> values, const std::string& what);
   void work(std::stop_token stop);
+  std::vector<std::vector<std::byte>> gather_all(const std::vector<std::byte>& bytes) const;
   void check(int code, const std::string& what) const;
 
   int rank_;
   int size_;
-  bool is_fixed_order_;
   TraceLane* lane_;  // null: nobody looks
+  MpiExchange exchange_;
   Watchdog watchdog_;
   std::mutex mutex_;
   std::condition_variable_any arrived_;

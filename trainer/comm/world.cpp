@@ -62,7 +62,7 @@ class LoneCommunicator : public Communicator {
 
 World::World() {
   if (!is_launched_by_mpi()) return;
-  // Ranks share cores with their own communication and loader threads: a waiting rank must give its core away.
+  // Ranks share cores with their own threads: while MPI itself waits, in its start and end, it must give its core away.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
   // A rank must not outlive the daemon that started it. Had that died before this call, MPI_Init would not reach it; if
   // it died in between, the rank has another parent now.

@@ -45,8 +45,6 @@ struct CommOptions {
   const std::atomic<bool>* stop_requested = nullptr;
   std::function<void(const std::string&)> on_failure;  // ends the process; see Watchdog
   Trace* trace = nullptr;                              // shows every collective; null: none
-  // Sums are added in rank order whatever the message size and the algorithm of the library.
-  bool fixed_order = false;
 };
 
 // MPI in a world of several ranks, else the communicator of one.

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <exception>
 #include <iostream>
 #include <optional>
 
@@ -78,24 +77,12 @@ int bench_in(World& world, const Device& device, Communicator& communicator, con
 }  // namespace
 
 int bench_comm(const CommBenchRequest& request) {
-  std::exception_ptr mistake;  // raised once the ranks can hear of it
   std::optional<Device> device;
-  const auto connect = [&](const World& world, const CommOptions& options) {
-    try {
-      device = Device::open(request.device, world);
-    } catch (const Error&) {
-      mistake = std::current_exception();
-      device = Device::open("cpu", world);
-    }
-    return device->make_communicator(world, options);
-  };
   return run_in_world(
-      {},
-      [&](World& world, Communicator& communicator) {
-        if (mistake) std::rethrow_exception(mistake);
-        return bench_in(world, *device, communicator, request);
-      },
-      connect);
+      {.body = [&](World& world,
+                   Communicator& communicator) { return bench_in(world, *device, communicator, request); },
+       .prepare = [&](const World& world, CommOptions&) { device = Device::open(request.device, world); },
+       .connect = [&](const World& world, const CommOptions& comm) { return device->make_communicator(world, comm); }});
 }
 
 }  // namespace rehearse

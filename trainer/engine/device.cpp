@@ -40,11 +40,19 @@ void make_deterministic() {
   at::globalContext().setDeterministicFillUninitializedMemory(false);
 }
 
+// Otherwise NCCL chooses by message size, topology and version.
+void pin_nccl() {
+  setenv("NCCL_ALGO", "Ring", 0);
+  setenv("NCCL_PROTO", "Simple", 0);
+  setenv("NCCL_NVLS_ENABLE", "0", 0);
+}
+
 }  // namespace
 
-Device Device::open(const std::string& name, const World& world) {
+Device Device::open(const std::string& name, const World& world, bool is_deterministic) {
   Device device;
   if (name == "cpu") return device;
+  if (is_deterministic) pin_nccl();
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // with any other size cuBLAS is not deterministic
   device.plugin_ = &load_plugin();
   device.facts_ = device.plugin_->open(world.local_rank());
@@ -63,6 +71,16 @@ std::string Device::description() const {
 std::unique_ptr<Communicator> Device::make_communicator(const World& world, const CommOptions& options) const {
   if (is_cpu() || world.size() == 1) return rehearse::make_communicator(world, options);
   return std::make_unique<DeviceCommunicator>(world, options, plugin_->collectives(facts_.index));
+}
+
+std::string precision_warning(Precision precision, at::Device device) {
+  if (!device.is_cpu() || precision == Precision::kFull) return "";
+  const bool is_bfloat16 = precision == Precision::kBfloat16;
+#if defined(__x86_64__)
+  if (is_bfloat16 ? __builtin_cpu_supports("avx512bf16") : __builtin_cpu_supports("avx512fp16")) return "";
+#endif
+  return concat("precision: ", is_bfloat16 ? "bfloat16" : "float16",
+                " is slower than float32 here, since this CPU has no instructions for it");
 }
 
 void on_device(const LoadedBatch& batch, const char* key, const std::function<void()>& work) {

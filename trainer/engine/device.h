@@ -8,6 +8,7 @@
 #include <string>
 
 #include "data/loader.h"
+#include "models/precision.h"
 #include "trainer/comm/world.h"
 #include "trainer/engine/device_plugin.h"
 
@@ -16,9 +17,9 @@ namespace rehearse {
 class Device {
  public:
   // `name` is the configuration's `device`: "cpu", or "cuda". For cuda it loads the plug-in before anything asks
-  // libtorch for a device, chooses this rank's GPU and makes libtorch deterministic. ConfigError when this build has no
-  // plug-in.
-  static Device open(const std::string& name, const World& world);
+  // libtorch for a device, chooses this rank's GPU and makes libtorch deterministic; `is_deterministic` pins NCCL to
+  // one algorithm as well. ConfigError when this build has no plug-in.
+  static Device open(const std::string& name, const World& world, bool is_deterministic = false);
 
   at::Device torch() const { return torch_; }
   bool is_cpu() const { return torch_.is_cpu(); }
@@ -37,5 +38,8 @@ class Device {
 // Does `work` on this batch. When the device's memory does not suffice: a CommError that says how big the batch was and
 // that `key` makes it smaller.
 void on_device(const LoadedBatch& batch, const char* key, const std::function<void()>& work);
+
+// What to say when this machine computes in `precision` more slowly than in float32; empty: nothing.
+std::string precision_warning(Precision precision, at::Device device);
 
 }  // namespace rehearse

@@ -214,7 +214,7 @@ class Doctor {
     double took_s = 0;
     for (int round = 0; round < 2; ++round) {  // the first one also pays for fresh memory
       const double start = now_s();
-      output = parts.recognizer->task().forward(batch, {true, options_.seed, 0, batch.ids});
+      output = parts.recognizer->task().forward(batch, {true, options_.seed, 0, batch.ids, options_.precision});
       if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
       took_s = now_s() - start;
     }
@@ -264,11 +264,11 @@ class Doctor {
 }  // namespace
 
 int doctor(const DoctorRequest& request) {
-  CommOptions comm;
-  comm.timeout_s = 1e6;  // the other ranks wait for the one that looks
-  return run_in_world(comm, [&](World& world, Communicator&) {
+  const auto body = [&](World& world, Communicator&) {
     return world.rank() == 0 ? Doctor(request, world).examine() : static_cast<int>(kExitOk);
-  });
+  };
+  // The other ranks wait for the one that looks.
+  return run_in_world({.body = body, .prepare = [](const World&, CommOptions& comm) { comm.timeout_s = 1e6; }});
 }
 
 }  // namespace rehearse

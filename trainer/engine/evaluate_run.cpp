@@ -71,7 +71,7 @@ int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest&
 
 int evaluate(const EvaluateRequest& request) {
   return run_in_world(
-      {}, [&](World& world, Communicator& communicator) { return evaluate_in(world, communicator, request); });
+      {.body = [&](World& world, Communicator& communicator) { return evaluate_in(world, communicator, request); }});
 }
 
 }  // namespace rehearse

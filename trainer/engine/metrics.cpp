@@ -89,11 +89,17 @@ ValidationMetrics read_validation(const JsonFields& fields) {
 }
 
 CostMetrics read_cost(const JsonFields& fields) {
+  std::vector<double> peaks;
+  for (const json& one : fields.list("peak_rss_by_rank")) {
+    if (!one.is_number()) fields.fail("peak_rss_by_rank", "a list of numbers");
+    peaks.push_back(one);
+  }
   return {.step = fields.required_count("step"),
           .wall_s = fields.number("wall_s"),
           .core_hours = fields.number("core_hours"),
           .gpu_hours = fields.number("gpu_hours"),
           .peak_rss_bytes = fields.number("peak_rss_bytes"),
+          .peak_rss_by_rank = std::move(peaks),
           .audio_hours = fields.number("audio_hours"),
           .passes = fields.number("passes"),
           .draws = fields.count("draws")};
@@ -192,6 +198,7 @@ json metrics_line(const CostMetrics& cost) {
           {"core_hours", cost.core_hours},
           {"gpu_hours", cost.gpu_hours},
           {"peak_rss_bytes", cost.peak_rss_bytes},
+          {"peak_rss_by_rank", cost.peak_rss_by_rank},
           {"audio_hours", cost.audio_hours},
           {"passes", cost.passes},
           {"draws", cost.draws}};

@@ -87,7 +87,8 @@ struct CostMetrics {
   double wall_s = 0;
   double core_hours = 0;
   double gpu_hours = 0;
-  double peak_rss_bytes = 0;
+  double peak_rss_bytes = 0;  // of the largest rank
+  std::vector<double> peak_rss_by_rank;
   double audio_hours = 0;
   double passes = 0;
   uint64_t draws = 0;

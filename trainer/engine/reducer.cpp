@@ -121,9 +121,8 @@ std::vector<size_t> Reducer::ready_order() const {
 void Reducer::launch(size_t index) {
   const Bucket& bucket = buckets_[index];
   const bool is_last = index + 1 == buckets_.size();
-  const double mib = static_cast<double>(bucket.length * arena_.gradients().element_size()) / (1 << 20);
-  const std::string what = concat("all_reduce (bucket ", index, " of ", buckets_.size(), ", ",
-                                  static_cast<double>(static_cast<int>(mib * 10 + 0.5)) / 10, " MiB)");
+  const size_t kib = (bucket.length * arena_.gradients().element_size() + 1023) / 1024;
+  const std::string what = concat("all_reduce (bucket ", index, " of ", buckets_.size(), ", ", kib, " KiB)");
   if (lane_) lane_->instant(concat("launch bucket ", index, " of ", buckets_.size()));
   if (rounded_.defined()) {
     launch_as_bfloat16(bucket, what);

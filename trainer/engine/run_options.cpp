@@ -1,5 +1,6 @@
 #include "trainer/engine/run_options.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <span>
@@ -66,6 +67,12 @@ void read_cadence(ConfigNode root, RunOptions& options) {
   options.log_observations = log.boolean("observations", false);
 }
 
+Precision precision_from(ConfigNode root) {
+  const std::string name = root.choice("precision", "float32", {"float32", "bfloat16", "float16"});
+  if (name == "float32") return Precision::kFull;
+  return name == "bfloat16" ? Precision::kBfloat16 : Precision::kFloat16;
+}
+
 // Keys that came after the first checkpoints: where they ask for nothing, the trajectory is that of a configuration
 // without them. And `shard`: who updates what is not what is computed.
 void drop_what_changes_nothing(ConfigValue& root) {
@@ -75,6 +82,7 @@ void drop_what_changes_nothing(ConfigValue& root) {
   const auto is = [](const char* text) { return [text](const ConfigValue& value) { return value.scalar == text; }; };
   const auto is_empty = [](const ConfigValue& value) { return value.map.empty() && value.list.empty(); };
   drop(root, "deterministic", is("false"));
+  drop(root, "precision", is("float32"));
   ConfigValue* optimizer = root.find("optimizer");
   if (!optimizer) return;
   drop(*optimizer, "shard", [](const ConfigValue&) { return true; });
@@ -88,6 +96,12 @@ void drop_what_changes_nothing(ConfigValue& root) {
   });
 }
 
+void sort_keys(ConfigValue& value) {
+  std::sort(value.map.begin(), value.map.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [key, one] : value.map) sort_keys(*one);
+  for (auto& one : value.list) sort_keys(*one);
+}
+
 }  // namespace
 
 // The grace ends before mpirun's own patience with survivors does (4 s with launch/run.sh).
@@ -95,12 +109,13 @@ CommLimits CommLimits::from(ConfigNode comm) {
   return {comm.number("timeout_s", 300, {0.5, 1e6}), comm.number("term_grace_s", 3, {0.5, 1e6})};
 }
 
-UpdateOptions UpdateOptions::from(ConfigNode optimizer) {
+UpdateOptions UpdateOptions::from(ConfigNode optimizer, Precision precision) {
   UpdateOptions options;
   options.clip_norm = optimizer.number("clip_norm", 1.0, {0, 1e9});
   options.is_sharded = optimizer.boolean("shard", false);
   options.ema_decay = optimizer.number("ema_decay", 0, {0, 0.999999});
   options.guard = OutlierGuard::Options::from(optimizer);
+  if (precision == Precision::kFloat16) options.loss_scale = LossScale::Options::from(optimizer);
   return options;
 }
 
@@ -109,7 +124,8 @@ RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   RunOptions options;
   options.seed = static_cast<uint64_t>(root.integer("seed", 1, {0, std::numeric_limits<int64_t>::max()}));
   options.device = root.choice("device", "cpu", {"cpu", "cuda"});
-  options.is_deterministic = root.boolean("deterministic", false);
+  root.boolean("deterministic", false);  // read where the device is opened
+  options.precision = precision_from(root);
   options.threads = static_cast<int>(root.integer("threads", 0, {0, 1024}));
   options.folder = root.child("run").text("folder", "");
   if (options.folder.empty()) options.folder = "runs/" + fs::path(config_path).stem().string();
@@ -119,19 +135,20 @@ RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   ConfigNode optimizer = root.child("optimizer");
   options.lr = optimizer.number("lr", 0.002, {0, 1000});
   options.reduce_as_bfloat16 = optimizer.choice("reduce_dtype", "float32", {"float32", "bfloat16"}) == "bfloat16";
-  options.update = UpdateOptions::from(optimizer);
+  options.update = UpdateOptions::from(optimizer, options.precision);
   read_budget(root.child("budget"), options);
   read_cadence(root, options);
   return options;
 }
 
-std::string trajectory_hash(const Config& config) {
+std::string trajectory_hash(const Config& config, KeyOrder order) {
   static const std::set<std::string> kOutside = {"run", "threads", "budget", "validation", "checkpoint", "comm", "log"};
   auto copy = config.value().clone();
   std::erase_if(copy->map, [](const auto& pair) { return kOutside.contains(pair.first); });
   if (ConfigValue* data = copy->find("data"))
     std::erase_if(data->map, [](const auto& pair) { return pair.first == "valid" || pair.first == "loader"; });
   drop_what_changes_nothing(*copy);
+  if (order == KeyOrder::kSorted) sort_keys(*copy);
   const std::string text = print_yaml(*copy, false);
   return sha256_of(std::as_bytes(std::span(text)));
 }

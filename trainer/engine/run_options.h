@@ -41,7 +41,7 @@ struct RunOptions {
   Loader::Options loader;
   BatchPlanner::Options batch;
 
-  bool is_deterministic = false;
+  Precision precision = Precision::kFull;
   double lr = 0;
   bool reduce_as_bfloat16 = false;
   UpdateOptions update;
@@ -69,7 +69,9 @@ struct RunOptions {
 };
 
 // SHA-256 over the resolved keys that change the trajectory: budget, logging, validation, saving, loader threads,
-// sharding and communication are outside it. Call it once all parts have read their options.
-std::string trajectory_hash(const Config& config);
+// sharding and communication are outside it. Call it once all parts have read their options. Checkpoints written before
+// keys were sorted have the hash in the order of the file.
+enum class KeyOrder { kSorted, kAsInFile };
+std::string trajectory_hash(const Config& config, KeyOrder order = KeyOrder::kSorted);
 
 }  // namespace rehearse

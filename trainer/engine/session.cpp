@@ -2,21 +2,30 @@
 
 #include <unistd.h>
 
+#include <exception>
 #include <iostream>
 
 #include "trainer/base/error.h"
 
 namespace rehearse {
 
-int run_in_world(CommOptions options, const std::function<int(World&, Communicator&)>& body, const Connect& connect) {
+int run_in_world(const Session& session) {
   World world;
+  CommOptions options;
   options.on_failure = [](const std::string& message) {
     std::cerr << "error: " + message + "\n" << std::flush;
     _exit(kExitComm);
   };
-  const std::unique_ptr<Communicator> communicator = connect(world, options);
+  std::exception_ptr mistake;
   try {
-    const int code = body(world, *communicator);
+    if (session.prepare) session.prepare(world, options);
+  } catch (const Error&) {
+    mistake = std::current_exception();
+  }
+  const auto communicator = mistake ? make_communicator(world, options) : session.connect(world, options);
+  try {
+    if (mistake) std::rethrow_exception(mistake);
+    const int code = session.body(world, *communicator);
     communicator->finish();
     world.finish();
     return code;

@@ -7,11 +7,18 @@
 
 namespace rehearse {
 
-// Starts the world and its communicator, runs `body` on every rank and returns its exit code. An exception on one rank
-// is told to the others, printed once where every rank finds the same mistake, and ends the process with its code.
-// options.on_failure is set here; `connect` may choose another communicator than MPI's.
-using Connect = std::function<std::unique_ptr<Communicator>(const World&, const CommOptions&)>;
-int run_in_world(CommOptions options, const std::function<int(World&, Communicator&)>& body,
-                 const Connect& connect = make_communicator);
+struct Session {
+  // What every rank does, with the exit code of its process.
+  std::function<int(World&, Communicator&)> body;
+  // Sets options (not on_failure, which is set already) before ranks are connected; talks to no other rank. An Error is
+  // raised once the others can hear of it, and instead of `body`.
+  std::function<void(const World&, CommOptions&)> prepare = {};
+  // Another communicator than MPI's.
+  std::function<std::unique_ptr<Communicator>(const World&, const CommOptions&)> connect = make_communicator;
+};
+
+// Starts the world and its communicator and returns the body's exit code. An exception on one rank is told to the
+// others, printed once where every rank finds the same mistake, and ends the process with its code.
+int run_in_world(const Session& session);
 
 }  // namespace rehearse

@@ -3,16 +3,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <malloc.h>
-#include <unistd.h>
 
-#include <cstring>
-#include <exception>
-#include <iostream>
 #include <limits>
 #include <optional>
 
 #include "trainer/comm/world.h"
 #include "trainer/engine/device.h"
+#include "trainer/engine/session.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/train_parts.h"
 #include "trainer/engine/trainer.h"
@@ -110,8 +107,6 @@ class Run {
     return code;
   }
 
-  Log* log() { return log_.get(); }
-
  private:
   void expect_runnable() const {
     if (parts_.options.batch.micro_batches % world_.size() != 0)
@@ -165,24 +160,20 @@ class Run {
 
   // On a shared file system one rank may see a folder that another one does not yet.
   void expect_same_step(uint64_t own) const {
-    const auto* bytes = reinterpret_cast<const std::byte*>(&own);
-    const auto all = communicator_.all_gather({bytes, bytes + sizeof own}, "all_gather (checkpoint loaded)").get();
-    uint64_t first = 0, other = 0;
-    std::memcpy(&first, all[0].data(), sizeof first);
-    for (size_t rank = 1; rank < all.size(); ++rank) {
-      std::memcpy(&other, all[rank].data(), sizeof other);
-      if (other != first)
+    const auto all = gather_values(communicator_, own, "all_gather (checkpoint loaded)");
+    for (size_t rank = 1; rank < all.size(); ++rank)
+      if (all[rank] != all[0])
         throw DataError((folder_ / "checkpoints").string(), ": expected all ranks to resume from one step; found ",
-                        first, " on rank 0 and ", other, " on rank ", rank,
+                        all[0], " on rank 0 and ", all[rank], " on rank ", rank,
                         "; start again once both see the same files, or name the checkpoint with --resume");
-    }
   }
 
   void expect_same_run(const LoadedCheckpoint& checkpoint) {
     expect_resumable(checkpoint);
     const auto& saved = checkpoint.state.values.at("facts");
     const std::string where = (checkpoint.path / "state.json").string();
-    if (saved.at("trajectory_hash") != facts_.at("trajectory_hash"))
+    if (saved.at("trajectory_hash") != facts_.at("trajectory_hash") &&
+        saved.at("trajectory_hash") != trajectory_hash(config_, KeyOrder::kAsInFile))
       throw ConfigError(where,
                         ": expected the configuration that this run began with; found other values for keys that change"
                         " the trajectory; compare with ",
@@ -222,9 +213,10 @@ class Run {
   void describe(RunLog& run_log, uint64_t step, int threads) {
     log_->info(request_.version_text);
     log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads, " thread(s) each, ",
-               parts_.options.device, device_.is_cpu() ? "" : " (" + device_.description() + ")",
-               parts_.options.is_deterministic ? "; sums over ranks in rank order; " : "; ",
+               parts_.options.device, device_.is_cpu() ? "; " : " (" + device_.description() + "); ",
                parts_.recognizer->arena().num_parameters(), " parameters");
+    if (const std::string warning = precision_warning(parts_.options.precision, device_.torch()); !warning.empty())
+      log_->warn(warning);
     log_->info(parts_.corpus->items().size(), " utterances, ", parts_.corpus->total_seconds() / 3600, " h in ",
                parts_.corpus->domains().size(), " domain(s); ", parts_.corpus->rejections().size(), " left out",
                parts_.corpus->rejections().empty() ? "" : " (listed in log/rank-0.log and by rehearse doctor)");
@@ -259,48 +251,27 @@ class Run {
 
 int train(const TrainRequest& request) {
   keep_freed_memory();
-  World world;
-  install_stop_signals();
-  CommOptions comm;
-  Device device = Device::open("cpu", world);
-  std::exception_ptr mistake;  // raised once the ranks can hear of it
-  try {
+  std::optional<Device> device;
+  std::optional<Trace> trace;
+  const auto prepare = [&](const World& world, CommOptions& comm) {
+    install_stop_signals();
+    comm.stop_requested = &stop_requested();
     // The watchdog needs its limits before the parts exist.
     Config config = Config::load(request.config_path, request.overrides);
     const CommLimits limits = CommLimits::from(config.root().child("comm"));
     comm.timeout_s = limits.timeout_s;
     comm.term_grace_s = limits.term_grace_s;
-    comm.fixed_order = config.root().boolean("deterministic", false);
-    device = Device::open(config.root().choice("device", "cpu", {"cpu", "cuda"}), world);
-  } catch (const Error&) {
-    mistake = std::current_exception();
-  }
-  comm.stop_requested = &stop_requested();
-  comm.on_failure = [](const std::string& message) {
-    std::cerr << "error: " + message + "\n" << std::flush;
-    _exit(kExitComm);
+    const bool is_deterministic = config.root().boolean("deterministic", false);
+    device = Device::open(config.root().choice("device", "cpu", {"cpu", "cuda"}), world, is_deterministic);
+    if (request.profile_steps > 0) comm.trace = &trace.emplace(device->ranges());
   };
-  std::optional<Trace> trace;
-  if (request.profile_steps > 0) comm.trace = &trace.emplace(device.ranges());
-  const std::unique_ptr<Communicator> communicator = device.make_communicator(world, comm);
-  try {
-    if (mistake) std::rethrow_exception(mistake);
-    Run run(request, world, device, *communicator, comm.trace);
-    const int code = run.execute();
-    communicator->finish();
-    world.finish();
-    return code;
-  } catch (const std::exception& failure) {
-    communicator->announce_failure(failure.what());
-    const auto* known = dynamic_cast<const Error*>(&failure);
-    const int code = known ? known->exit_code() : kExitBug;
-    // Every rank finds the same mistake in a configuration: one of them says it.
-    if (world.rank() == 0 || (code != kExitConfig && code != kExitData))
-      std::cerr << concat("rehearse: ", world.size() > 1 ? concat("rank ", world.rank(), ": ") : "", failure.what(),
-                          "\n");
-    std::cerr << std::flush;
-    _exit(code);  // peers may be stuck in a collective: no destructor may wait for them
-  }
+  const auto body = [&](World& world, Communicator& communicator) {
+    return Run(request, world, *device, communicator, trace ? &*trace : nullptr).execute();
+  };
+  const auto connect = [&](const World& world, const CommOptions& comm) {
+    return device->make_communicator(world, comm);
+  };
+  return run_in_world({.body = body, .prepare = prepare, .connect = connect});
 }
 
 std::string check_config(const std::string& config_path, const std::vector<std::string>& overrides, bool with_origin) {

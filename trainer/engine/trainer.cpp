@@ -1,7 +1,6 @@
 #include "trainer/engine/trainer.h"
 
 #include <ATen/ATen.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
@@ -111,6 +110,7 @@ int Trainer::run() {
     if (is_stopping) {
       save();
       finish_saving();
+      report_cost();
       parts_.run_log.note(progress_.step, concat("stopped by a signal at step ", progress_.step,
                                                  "; everything is saved, go on with --resume auto"));
       return kExitStopped;
@@ -134,19 +134,7 @@ void Trainer::finish_run() {
     save();
   }
   finish_saving();
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  CostMetrics cost;
-  cost.step = progress_.step;
-  cost.wall_s = progress_.elapsed_s;
-  const double device_hours = progress_.elapsed_s / 3600 * parts_.communicator.size();
-  (parts_.options.device == "cpu" ? cost.core_hours : cost.gpu_hours) =
-      device_hours * (parts_.options.device == "cpu" ? std::max(1, at::get_num_threads()) : 1);
-  cost.peak_rss_bytes = static_cast<double>(usage.ru_maxrss) * 1024;
-  cost.audio_hours = progress_.audio_s / 3600;
-  cost.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size());
-  cost.draws = progress_.draws;
-  parts_.run_log.cost(cost);
+  report_cost();
 }
 
 // Hands the loader what the sampler may already plan.
@@ -219,7 +207,7 @@ void Trainer::run_micro_batch(bool is_last) {
     batch = loader_->next();
   }
   describe(batch, span);
-  ForwardContext context{true, parts_.options.seed, progress_.step, batch.ids};
+  ForwardContext context{true, parts_.options.seed, progress_.step, batch.ids, parts_.options.precision};
   TaskOutput output;
   {
     PhaseTimer timer(lane(), "forward", phases_.forward);
@@ -231,7 +219,9 @@ void Trainer::run_micro_batch(bool is_last) {
   {
     const PhaseTimer timer(lane(), "backward", phases_.backward);
     on_device(batch, "batch.seconds, or raise batch.micro_batches", [&] {
-      if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
+      if (!output.loss_sum.defined() || !output.loss_sum.requires_grad()) return;
+      const double scale = update_.loss_scale().factor();
+      (scale == 1 ? output.loss_sum : output.loss_sum * scale).backward();
     });
   }
   const PhaseTimer timer(lane(), "score", phases_.other);

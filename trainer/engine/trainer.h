@@ -92,6 +92,7 @@ class Trainer {
   void finish_saving();
   void report_saves();
   void compare_checksums();
+  void report_cost();
   bool is_due(int64_t every_steps, double every_minutes, double last_s) const;
   void finish_run();
 

@@ -1,6 +1,9 @@
 // The parts of Trainer that look at the run from outside: lines, validation, checksums, saving and loading.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -145,6 +148,7 @@ void Trainer::save(bool is_best) {
     if (average.defined()) contents.ema = parts_.recognizer.weights_with(average);
     contents.state.values["arena"] = parts_.recognizer.arena().names();
     contents.state.values["guard"] = update_.guard().save();
+    if (update_.loss_scale().is_used()) contents.state.values["loss_scale"] = update_.loss_scale().save();
     source_.save(contents.state);
     contents.files = parts_.files;
     contents.state.values["facts"] = parts_.facts;
@@ -187,8 +191,9 @@ void Trainer::load(const LoadedCheckpoint& checkpoint) {
     if (values.contains("arena"))
       parts_.recognizer.arena().reorder(values.at("arena").get<std::vector<std::string>>(), where);
     if (values.contains("guard")) update_.guard().load(values.at("guard"));
+    if (update_.loss_scale().is_used()) update_.loss_scale().load(values.at("loss_scale"));
   } catch (const nlohmann::json::exception& failure) {
-    throw DataError(where, ": expected the arena's order and the guard; found ", failure.what());
+    throw DataError(where, ": expected the arena's order, guard and loss scale; found ", failure.what());
   }
   has_order_ = true;
   make_reducer();
@@ -215,12 +220,31 @@ void Trainer::compare_checksums() {
   const TraceSpan span(lane(), "compare checksums");
   const uint64_t own =
       checksum_of(parts_.recognizer.arena().parameters()) ^ mix64(checksum_of(parts_.recognizer.arena().buffers()));
-  const auto* begin = reinterpret_cast<const std::byte*>(&own);
-  const auto all = parts_.communicator.all_gather({begin, begin + sizeof own}, "all_gather (checksum)").get();
+  const auto all = gather_values(parts_.communicator, own, "all_gather (checksum)");
   for (size_t rank = 1; rank < all.size(); ++rank)
     if (all[rank] != all[0])
       throw CommError("step ", progress_.step, ": expected equal weights on all ranks; found rank ", rank,
                       " different from rank 0; resume from the last checkpoint and check that rank's machine");
+}
+
+// What the run has cost so far, and the most memory that each rank had. A collective call.
+void Trainer::report_cost() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto peaks =
+      gather_values(parts_.communicator, static_cast<double>(usage.ru_maxrss) * 1024, "all_gather (memory)");
+  CostMetrics cost;
+  cost.step = progress_.step;
+  cost.wall_s = progress_.elapsed_s;
+  const bool is_cpu = parts_.options.device == "cpu";
+  const double device_hours = progress_.elapsed_s / 3600 * parts_.communicator.size();
+  (is_cpu ? cost.core_hours : cost.gpu_hours) = device_hours * (is_cpu ? std::max(1, at::get_num_threads()) : 1);
+  cost.peak_rss_bytes = *std::max_element(peaks.begin(), peaks.end());
+  cost.peak_rss_by_rank = peaks;
+  cost.audio_hours = progress_.audio_s / 3600;
+  cost.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size());
+  cost.draws = progress_.draws;
+  parts_.run_log.cost(cost);
 }
 
 }  // namespace rehearse

@@ -22,7 +22,12 @@ std::vector<size_t> shard_bounds(size_t num_elements, int num_shards) {
 }
 
 Update::Update(const UpdateOptions& options, Arena& arena, Optimizer& optimizer, Communicator& communicator)
-    : options_(options), arena_(arena), optimizer_(optimizer), communicator_(communicator), guard_(options.guard) {
+    : options_(options),
+      arena_(arena),
+      optimizer_(optimizer),
+      communicator_(communicator),
+      guard_(options.guard),
+      loss_scale_(options.loss_scale) {
   const bool is_cut = options.is_sharded && communicator.size() > 1;
   bounds_ = shard_bounds(arena.num_elements(), is_cut ? communicator.size() : 1);
   shard_ = is_cut ? static_cast<size_t>(communicator.rank()) : 0;
@@ -46,17 +51,23 @@ std::vector<Segment> Update::own_segments() const {
 Update::Result Update::apply(const StepTally& total, double gradient_squares, double lr, uint64_t index) {
   Result result;
   if (total.tokens <= 0) return result;
-  result.gradient_norm = std::sqrt(gradient_squares) / total.tokens;
+  const double normalizer = total.tokens * loss_scale_.factor();
+  result.gradient_norm = std::sqrt(gradient_squares) / normalizer;
   result.outcome = Outcome::kLeftOut;
   if (!std::isfinite(result.gradient_norm) || !std::isfinite(total.loss)) {
     result.reason = "the gradient is not finite";
+    if (loss_scale_.is_used()) {
+      loss_scale_.shrink();
+      result.reason += concat("; loss scale ", loss_scale_.factor(), " from here on");
+    }
     return result;
   }
+  loss_scale_.count_finite();
   result.reason = guard_.judge(total.loss / total.tokens, result.gradient_norm);
   if (!result.reason.empty()) return result;
   result.outcome = Outcome::kApplied;
   const double clip = options_.clip_norm;
-  const double scale = (clip > 0 && result.gradient_norm > clip ? clip / result.gradient_norm : 1.0) / total.tokens;
+  const double scale = (clip > 0 && result.gradient_norm > clip ? clip / result.gradient_norm : 1.0) / normalizer;
   if (average_.defined() && !is_averaging_) average_.copy_(own_average());
   is_averaging_ = average_.defined();
   optimizer_.step({arena_.parameters().data_ptr<float>() + begin(), length()},

@@ -32,7 +32,7 @@ class Update {
     double gradient_norm = 0;  // per token, before clipping
     std::string reason;        // of an update that was left out
   };
-  // `gradient_squares` of the summed gradient; `index` is the number of this update, from 1.
+  // `gradient_squares` of the summed gradient of the loss times loss_scale(); `index` is this update's number, from 1.
   Result apply(const StepTally& total, double gradient_squares, double lr, uint64_t index);
 
   bool has_average() const { return average_.defined(); }
@@ -47,6 +47,7 @@ class Update {
   // DataError when a buffer is absent or has another length.
   void load_state(const LoadedCheckpoint& checkpoint);
   OutlierGuard& guard() { return guard_; }
+  LossScale& loss_scale() { return loss_scale_; }
 
  private:
   size_t begin() const { return bounds_[shard_]; }
@@ -61,6 +62,7 @@ class Update {
   Optimizer& optimizer_;
   Communicator& communicator_;
   OutlierGuard guard_;
+  LossScale loss_scale_;
   std::vector<size_t> bounds_;
   size_t shard_ = 0;
   at::Tensor average_;                    // [length()]

@@ -1,6 +1,8 @@
 // What the update does besides the optimizer's own rule; keys of `optimizer` in the configuration.
 #pragma once
 
+#include "models/precision.h"
+#include "trainer/engine/loss_scale.h"
 #include "trainer/engine/outlier_guard.h"
 
 namespace rehearse {
@@ -10,7 +12,8 @@ struct UpdateOptions {
   bool is_sharded = false;  // each rank updates its slice and keeps that slice's state alone (ZeRO stage 1)
   double ema_decay = 0;     // of the averaged weights; 0: none
   OutlierGuard::Options guard;
-  static UpdateOptions from(ConfigNode optimizer);
+  LossScale::Options loss_scale;
+  static UpdateOptions from(ConfigNode optimizer, Precision precision);
 };
 
 }  // namespace rehearse

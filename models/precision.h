@@ -1,0 +1,14 @@
+// The type in which the model's large products are computed.
+#pragma once
+
+namespace rehearse {
+
+// Matrix products, convolutions and attention round their operands to this type and add up in float32; everything
+// between them, the weights, their gradients and the optimizer stay in the type of the parameters.
+enum class Precision {
+  kFull,      // the type of the parameters
+  kBfloat16,  // 8 bits of mantissa, the range of float32: needs no loss scaling
+  kFloat16,   // 11 bits, up to 65504: gradients need loss scaling (trainer/engine/loss_scale.h)
+};
+
+}  // namespace rehearse

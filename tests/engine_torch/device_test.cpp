@@ -1,0 +1,40 @@
+#include "trainer/engine/device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "models/torch_prelude.h"
+#include "trainer/base/error.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(OnDevice, TooLittleMemoryNamesTheBatchAndTheKeyToLower) {
+  LoadedBatch batch;
+  batch.utterances = {3, 4};
+  batch.num_samples = {16000, 48000};
+  batch.max_samples = 48000;
+  const auto work = [] { C10_THROW_ERROR(OutOfMemoryError, "CUDA out of memory"); };
+  try {
+    on_device(batch, "batch.seconds", work);
+    FAIL() << "expected an error";
+  } catch (const CommError& failure) {
+    EXPECT_THAT(failure.what(), AllOf(HasSubstr("a micro-batch of 2 utterances, longest 3 s"),
+                                      HasSubstr("4 s of audio (6 s padded)"), HasSubstr("lower batch.seconds")));
+  }
+}
+
+TEST(OnDevice, OtherErrorsPassThrough) {
+  EXPECT_THROW(on_device({}, "batch.seconds", [] { throw DataError("no such file"); }), DataError);
+}
+
+TEST(PrecisionWarning, IsForProcessorsAlone) {
+  EXPECT_EQ(precision_warning(Precision::kFull, at::kCPU), "");
+  EXPECT_EQ(precision_warning(Precision::kBfloat16, at::Device(at::kCUDA, 0)), "");
+}
+
+}  // namespace
+}  // namespace rehearse

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# slurm_job.sh CONFIG RUN LOG: inside one_node_slurm.sh, trains with launch/slurm/train.sbatch; stopped by Slurm's signal, it
+# goes back in the queue and ends when it is started again. Then once more with srun --mpi=pmix into RUN-srun.
+set -euo pipefail
+config=$1 run=$2 log=$3
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+state() { scontrol show job "$job" | sed -n 's/.*JobState=\([A-Z]*\).*/\1/p'; }
+until_true() {  # SECONDS WHAT COMMAND…
+  local limit=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    ((SECONDS < limit)) || { echo "slurm_job: expected $what; found state $(state)" >&2; tail -n 20 "$log" >&2; exit 1; }
+    sleep 0.1
+  done
+}
+has_state() { [[ $(state) == "$1" ]]; }
+
+job=$(sbatch --parsable --cpus-per-task=1 --output="$log" launch/slurm/train.sbatch "$config" --set "run.folder=$run")
+until_true 60 "step 20" grep -qs '"step":20[,}]' "$run/metrics.jsonl"
+scancel --signal=USR1 --batch "$job"
+until_true 60 "the stop after a save" grep -qs "stopped by a signal" "$log"
+until_true 60 "the job in the queue" has_state PENDING
+scontrol update "JobId=$job" StartTime=now
+until_true 120 "the end of the job" has_state COMPLETED
+srun --ntasks=2 --mpi=pmix build/bin/rehearse train "$config" --set "run.folder=$run-srun" >>"$log" 2>&1
