@@ -137,8 +137,8 @@ TEST_F(RunOptionsTest, TheTrajectoryHashIgnoresTheRest) {
 }
 
 TEST_F(RunOptionsTest, TheTrajectoryHashIgnoresTheOrderOfKeys) {
-  const std::string one = "seed: 3\noptimizer: {lr: 0.1, clip_norm: 2}\n",
-                    other = "optimizer: {clip_norm: 2, lr: 0.1}\n";
+  const std::string one = "seed: 3\noptimizer: {lr: 0.1, clip_norm: 2}\nbudget: {steps: 5}\n",
+                    other = "budget: {steps: 5}\noptimizer: {clip_norm: 2, lr: 0.1}\n";
   EXPECT_EQ(hash_of(needed() + one), hash_of(other + needed() + "seed: 3\n"));
   EXPECT_NE(hash_of(needed() + one), hash_of(other + needed() + "seed: 4\n"));
 }

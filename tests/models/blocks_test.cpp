@@ -112,7 +112,8 @@ TEST_P(EveryBlock, InLowerPrecisionIsCloseAndKeepsItsType) {
   const auto expected = run(Precision::kFull);
   double scale = 0;
   for (const at::Tensor& one : expected) scale = std::max(scale, one.norm().item<double>());
-  for (const auto& [precision, tolerance] : {std::pair(Precision::kBfloat16, 0.05), {Precision::kFloat16, 0.01}}) {
+  // A rounding that flips the sign before a relu moves a gradient by all of it, hence the width.
+  for (const auto& [precision, tolerance] : {std::pair(Precision::kBfloat16, 0.3), {Precision::kFloat16, 0.1}}) {
     const auto found = run(precision);
     EXPECT_GT(difference(found[0], expected[0]), 0) << "nothing was rounded";
     for (size_t i = 0; i < found.size(); ++i) {
