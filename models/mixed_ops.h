@@ -7,7 +7,8 @@
 
 namespace rehearse {
 
-// Results and gradients have the operands' own type. x [..., I], weight [O, I], bias [O] or undefined -> [..., O].
+// Results and gradients are handed over in the operands' own type. x [..., I], weight [O, I], bias [O] or undefined ->
+// [..., O].
 at::Tensor mixed_linear(Precision precision, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 // x [B, I, 1, T], weight [O, I, 1, K] -> [B, O, 1, T'], padded by K / 2 on both sides.
 at::Tensor mixed_conv(Precision precision, const at::Tensor& x, const at::Tensor& weight, int64_t stride);

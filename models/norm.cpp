@@ -111,7 +111,7 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
 };
 
 // Running statistics follow torch: momentum 0.1, unbiased variance. Evaluation uses them. Per micro-batch they are
-// summed, and the update moves them by the mean.
+// summed, and the update moves them by the mean. A frozen one evaluates in training, too, and its statistics stay.
 class BatchNorm : public Norm {
  public:
   BatchNorm(const Block::Context& context, const std::string& name, int64_t channels, bool is_per_micro_batch)
@@ -130,7 +130,7 @@ class BatchNorm : public Norm {
   at::Tensor forward(const at::Tensor& x, const std::optional<at::Tensor>& bias, const std::vector<int64_t>& lengths,
                      const ForwardContext& context, const Epilogue& epilogue) override {
     const at::Tensor input = with_bias(x, bias);
-    if (!context.is_training) {
+    if (!context.is_training || !weight_.requires_grad()) {
       const at::Tensor scale = weight_ * (variance_.tensor + kEpsilon).rsqrt();
       return fused_gate((input - mean_.tensor) * scale + shift_, {}, {}, lengths, epilogue);
     }

@@ -3,8 +3,8 @@
 
 namespace rehearse {
 
-// Matrix products, convolutions and attention round their operands to this type and add up in float32; everything
-// between them, the weights, their gradients and the optimizer stay in the type of the parameters.
+// Matrix products, convolutions and attention have operands, results and gradients of this type; everything between
+// them, the weights, their gradients summed over micro-batches and the optimizer stay in the type of the parameters.
 enum class Precision {
   kFull,      // the type of the parameters
   kBfloat16,  // 8 bits of mantissa, the range of float32: needs no loss scaling

@@ -16,8 +16,9 @@ TEST(Slurm, AJobStoppedBySlurmIsRequeuedAndEndsLikeTheUnbrokenRun) {
   const std::string scripts = std::string(REHEARSE_SOURCE_DIR) + "/tests/launch/",
                     run = (folder.path() / "run").string();
   const ProcessResult result =
-      run_process({scripts + "one_node_slurm.sh", scripts + "slurm_job.sh", (tiny_folder() / "config.yaml").string(),
-                   run, (folder.path() / "log").string()});
+      run_process({scripts + "one_node_slurm.sh", scripts + "slurm_job.sh", REHEARSE_BINARY,
+                   (tiny_folder() / "config.yaml").string(), run, (folder.path() / "log").string()},
+                  {.timeout_s = 280});
   if (result.exit_code == kNotHere) {
     std::cout << result.err;
     GTEST_SKIP() << result.err;

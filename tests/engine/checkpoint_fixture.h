@@ -37,7 +37,8 @@ struct SmallCheckpoint {
 // Counts operations; the one with number `fail_at` (from 0) throws instead of acting, or after half of a write.
 class FailingFiles : public FileLayer {
  public:
-  explicit FailingFiles(int fail_at, bool is_torn = false) : fail_at_(fail_at), is_torn_(is_torn) {}
+  explicit FailingFiles(int fail_at, bool is_torn = false, bool can_exchange = true)
+      : fail_at_(fail_at), is_torn_(is_torn), can_exchange_(can_exchange) {}
   int num_operations() const { return operations_; }
 
   void write(const fs::path& path, std::span<const std::byte> bytes) override {
@@ -55,12 +56,18 @@ class FailingFiles : public FileLayer {
     if (is_due()) fail(to);
     FileLayer::rename(from, to);
   }
+  bool exchange(const fs::path& one, const fs::path& other) override {
+    if (!can_exchange_) return false;
+    if (is_due()) fail(other);
+    return FileLayer::exchange(one, other);
+  }
 
  private:
   bool is_due() { return operations_++ == fail_at_; }
   [[noreturn]] void fail(const fs::path& path) { throw CommError(path.string(), ": no space left, says the test"); }
   int fail_at_;
   bool is_torn_;
+  bool can_exchange_;
   int operations_ = 0;
 };
 

@@ -223,11 +223,28 @@ TEST_F(Checkpoint, ARunThatComesByAgainReplacesTheStepWhole) {
   EXPECT_THAT(names_in(folder()), ElementsAre("step-00000010", "step-00000020"));
 }
 
-TEST_F(Checkpoint, FailureWhileReplacingAStepLeavesAnOlderOneLoadable) {
+TEST_F(Checkpoint, FailureWhileReplacingAStepLeavesItLoadable) {
   save(10);
   save(20);
   for (int fail_at = 0; fail_at < 16; ++fail_at) {
     FailingFiles failing(fail_at);
+    try {
+      save_checkpoint(SmallCheckpoint(20).contents, folder(), failing);
+    } catch (const CommError&) {
+    }
+    std::vector<std::string> refused;
+    const auto found = load_newest(folder(), refused);
+    ASSERT_TRUE(found.has_value()) << "operation " << fail_at;
+    EXPECT_EQ(found->step, 20u) << "operation " << fail_at;
+    EXPECT_THAT(refused, ::testing::IsEmpty()) << "operation " << fail_at;
+  }
+}
+
+TEST_F(Checkpoint, WhereNamesCannotBeExchangedAFailureWhileReplacingLeavesAnOlderStepLoadable) {
+  save(10);
+  save(20);
+  for (int fail_at = 0; fail_at < 16; ++fail_at) {
+    FailingFiles failing(fail_at, /*is_torn=*/false, /*can_exchange=*/false);
     try {
       save_checkpoint(SmallCheckpoint(20).contents, folder(), failing);
     } catch (const CommError&) {

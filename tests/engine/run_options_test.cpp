@@ -124,7 +124,7 @@ TEST_F(RunOptionsTest, TheTrajectoryHashSeesWhatChangesTheTrajectory) {
     EXPECT_NE(hash({change}), plain) << change;
   const std::string with_rate = hash({"optimizer.lr=0.5"});
   for (const char* change : {"optimizer.reduce_dtype=bfloat16", "optimizer.ema_decay=0.9", "optimizer.guard.z_score=5",
-                             "deterministic=true", "precision=bfloat16"})
+                             "precision=bfloat16"})
     EXPECT_NE(hash({"optimizer.lr=0.5", change}), with_rate) << change;
 }
 
@@ -133,6 +133,8 @@ TEST_F(RunOptionsTest, TheTrajectoryHashIgnoresTheRest) {
   for (const char* change : {"budget.steps=99", "log.every_steps=1", "checkpoint.every_steps=3", "comm.timeout_s=5",
                              "data.loader.threads=3", "run.folder=x", "validation.every_steps=7", "threads=2"})
     EXPECT_EQ(hash({change}), plain) << change;
+  EXPECT_EQ(hash({"deterministic=false"}), plain) << "on the CPU it changes nothing";
+  EXPECT_NE(hash({"device=cuda", "deterministic=false"}), hash({"device=cuda"}));
   EXPECT_EQ(hash({"optimizer.lr=0.5", "optimizer.shard=true"}), hash({"optimizer.lr=0.5"}));
 }
 
@@ -149,7 +151,7 @@ TEST(TrajectoryHash, OfAnOldCheckpointIsStillThatOfItsConfiguration) {
   Config config = Config::load((old / "config.yaml").string());
   const std::string before = trajectory_hash(config, KeyOrder::kAsInFile);
   ConfigNode root = config.root(), optimizer = root.child("optimizer");
-  root.boolean("deterministic", false);
+  root.boolean("deterministic", true);
   root.choice("precision", "float32", {"float32"});
   UpdateOptions::from(optimizer, Precision::kFull);
   optimizer.choice("reduce_dtype", "float32", {"float32", "bfloat16"});

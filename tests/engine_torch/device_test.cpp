@@ -31,9 +31,13 @@ TEST(OnDevice, OtherErrorsPassThrough) {
   EXPECT_THROW(on_device({}, "batch.seconds", [] { throw DataError("no such file"); }), DataError);
 }
 
-TEST(PrecisionWarning, IsForProcessorsAlone) {
-  EXPECT_EQ(precision_warning(Precision::kFull, at::kCPU), "");
-  EXPECT_EQ(precision_warning(Precision::kBfloat16, at::Device(at::kCUDA, 0)), "");
+TEST(PrecisionWarning, IsForProcessorsWithoutTheInstructions) {
+  EXPECT_THAT(precision_warning(Precision::kBfloat16, at::kCPU, false), HasSubstr("bfloat16 is slower than float32"));
+  EXPECT_THAT(precision_warning(Precision::kFloat16, at::kCPU, false), HasSubstr("float16 is slower than float32"));
+  EXPECT_EQ(precision_warning(Precision::kBfloat16, at::kCPU, true), "");
+  EXPECT_EQ(precision_warning(Precision::kFull, at::kCPU, false), "");
+  EXPECT_EQ(precision_warning(Precision::kBfloat16, at::Device(at::kCUDA, 0), false), "");
+  EXPECT_TRUE(has_instructions_for(Precision::kFull));
 }
 
 }  // namespace

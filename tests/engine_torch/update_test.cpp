@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "models/acoustic_model.h"
 #include "models/torch_prelude.h"
 #include "tests/support/fake_communicator.h"
 #include "trainer/base/registry.h"
@@ -170,6 +171,26 @@ TEST(ParameterGroups, FrozenParametersGetNoGradientAndStay) {
   Update update({.clip_norm = 0}, small.arena, *small.optimizer, small.lone);
   small.apply(update, 1, 0.1);
   EXPECT_EQ(small.first[0].item<float>(), 1);
+}
+
+TEST(ParameterGroups, AFrozenBatchNormEvaluatesAndKeepsItsStatistics) {
+  for (const char* group : {"all_ranks", "micro_batch"}) {
+    SCOPED_TRACE(group);
+    const std::string norm = concat(", norm: batch, norm_group: ", group, "}\n");
+    Config config = Config::parse("blocks:\n  - {type: conv, channels: 6, kernel: 3" + norm +
+                                  "  - {type: conv, channels: 6, kernel: 3" + norm);
+    AcousticModel model(config.root(), {4, 5, 1, at::TensorOptions().dtype(at::kFloat), {}});
+    Arena arena(model.store());
+    Config groups = Config::parse("{frozen: [blocks.0]}", "run.yaml");
+    apply_parameter_groups(groups.root(), arena);
+    arena.buffers().fill_(0.5);
+    model.forward({at::ones({2, 9, 4}), {9, 7}}, {true, 1, 0, {1, 2}}).x.sum().backward();
+    arena.average_buffers(1);
+    for (const Segment& buffer : arena.buffer_segments()) {
+      const float value = arena.buffers()[static_cast<int64_t>(buffer.offset)].item<float>();
+      EXPECT_EQ(value == 0.5f, buffer.name.starts_with("blocks.0.")) << buffer.name << " " << value;
+    }
+  }
 }
 
 TEST(ParameterGroups, APrefixThatNamesNothingIsRefusedWithTheKnownOnes) {

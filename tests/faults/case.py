@@ -108,11 +108,14 @@ class Case:
                               text=True)
         test = json.loads(report.read_text())["testsuites"][0]["testsuite"][0]
         if test["result"] == "SKIPPED":
-            self.resumed = "NOT RUN: " + next(line for line in done.stdout.splitlines() if "NOT RUN" in line)
+            self.resumed = next(line for line in done.stdout.splitlines() if "NOT RUN" in line)
             return
         self.expect(done.returncode == 0, f"{name}: {world.tail(done.stdout)}")
         self.message, self.exit = test.get("message"), test.get("exit")
         self.seconds, self.left, self.resumed = float(test.get("seconds", "nan")), test.get("left"), test.get("resumed")
+
+    def was_run(self):
+        return not (self.resumed or "").startswith("NOT RUN")
 
     def expect(self, is_kept, problem):
         if not is_kept:

@@ -5,11 +5,16 @@ set -euo pipefail
 missing() { echo "slurm: NOT RUN: $*" >&2; exit 77; }
 ((EUID == 0)) || missing "needs root"
 for program in munged slurmctld slurmd sbatch; do command -v $program >/dev/null || missing "no $program"; done
+(($(nproc) > 1)) || missing "needs two cores"
 
 home=$(mktemp -d)
 pids=()
 tidy() {
   local pid
+  # Steps of a job outlive slurmd: they end with their jobs.
+  timeout 10 scancel --signal=KILL --full --user=root 2>/dev/null || true
+  timeout 10 scancel --user=root 2>/dev/null || true
+  for _ in {1..50}; do [[ -z $(timeout 5 squeue --noheader 2>/dev/null) ]] && break; sleep 0.1; done
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
   for pid in "${pids[@]}"; do
     for _ in {1..50}; do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
@@ -19,7 +24,14 @@ tidy() {
 }
 trap tidy EXIT
 
-node=$(hostname -s) port=$((20000 + $$ % 20000))
+# Below the ports that connections get by themselves.
+free_port() {
+  local port
+  for port in $(shuf -i 20000-32000 -n 50); do
+    ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && { echo "$port"; return; }
+  done
+}
+node=$(hostname -s)
 mkdir -p "$home"/{state,spool}
 head -c 128 /dev/urandom >"$home/key"
 chmod 700 "$home"
@@ -27,8 +39,8 @@ chmod 600 "$home/key"
 cat >"$home/slurm.conf" <<CONF
 ClusterName=one
 SlurmctldHost=$node(127.0.0.1)
-SlurmctldPort=$port
-SlurmdPort=$((port + 1))
+SlurmctldPort=$(free_port)
+SlurmdPort=$(free_port)
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$home/munge.socket
@@ -46,12 +58,10 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=none
 ReturnToService=2
-RequeueExit=
 MinJobAge=3600
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
 PartitionName=all Nodes=$node Default=YES MaxTime=INFINITE State=UP
 CONF
-sed -i '/^RequeueExit=$/d' "$home/slurm.conf"
 printf 'CgroupPlugin=cgroup/v1\n' >"$home/cgroup.conf"
 export SLURM_CONF=$home/slurm.conf
 
@@ -64,6 +74,8 @@ for _ in {1..100}; do
   [[ $(sinfo --noheader --format=%T 2>/dev/null) == idle ]] && break
   sleep 0.2
 done
-[[ $(sinfo --noheader --format=%T 2>/dev/null) == idle ]] ||
-  missing "the node does not come up: $(tail -n 3 "$home"/*.out "$home"/*.log 2>/dev/null | tr '\n' ' ')"
+if [[ $(sinfo --noheader --format=%T 2>/dev/null) != idle ]]; then
+  echo "slurm: the node does not come up: $(tail -n 3 "$home"/*.out "$home"/*.log 2>/dev/null | tr '\n' ' ')" >&2
+  exit 1
+fi
 "$@"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# slurm_job.sh CONFIG RUN LOG: inside one_node_slurm.sh, trains with launch/slurm/train.sbatch; stopped by Slurm's signal, it
+# slurm_job.sh BINARY CONFIG RUN LOG: inside one_node_slurm.sh, trains with launch/slurm/train.sbatch; stopped by Slurm's signal, it
 # goes back in the queue and ends when it is started again. Then once more with srun --mpi=pmix into RUN-srun.
 set -euo pipefail
-config=$1 run=$2 log=$3
+export REHEARSE_BINARY=$1
+config=$2 run=$3 log=$4
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 state() { scontrol show job "$job" | sed -n 's/.*JobState=\([A-Z]*\).*/\1/p'; }
 until_true() {  # SECONDS WHAT COMMAND…
@@ -21,5 +22,5 @@ scancel --signal=USR1 --batch "$job"
 until_true 60 "the stop after a save" grep -qs "stopped by a signal" "$log"
 until_true 60 "the job in the queue" has_state PENDING
 scontrol update "JobId=$job" StartTime=now
-until_true 120 "the end of the job" has_state COMPLETED
-srun --ntasks=2 --mpi=pmix build/bin/rehearse train "$config" --set "run.folder=$run-srun" >>"$log" 2>&1
+until_true 60 "the end of the job" has_state COMPLETED
+timeout 60 srun --ntasks=2 --mpi=pmix "$REHEARSE_BINARY" train "$config" --set "run.folder=$run-srun" >>"$log" 2>&1

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <thread>
 
 #include "tests/multirank/world_fixture.h"
 #include "trainer/comm/mpi_exchange.h"
@@ -85,6 +86,46 @@ TEST(Communicator, TheSumIsThatOfRankZeroFirstWhateverItsLength) {
       ASSERT_EQ(values[i], expected) << i << " of " << count;
     }
   }
+}
+
+TEST(Communicator, DoublesAndRoundedValuesAreAddedInRankOrderToo) {
+  for (size_t count : {3, 512, 513, 2048, 2049, 5000}) {
+    std::vector<double> values(count);
+    std::vector<Bfloat16> rounded(count);
+    for (size_t i = 0; i < count; ++i) {
+      values[i] = 1e9 * static_cast<double>(rank_value(rank(), i));
+      rounded[i] = to_bfloat16(rank_value(rank(), i));
+    }
+    communicator().all_reduce_sum(std::span<double>(values), "all_reduce (test)").get();
+    communicator().all_reduce_sum(std::span<Bfloat16>(rounded), "all_reduce (test)").get();
+    for (size_t i = 0; i < count; ++i) {
+      double expected = 1e9 * static_cast<double>(rank_value(0, i));
+      Bfloat16 expected_rounded = to_bfloat16(rank_value(0, i));
+      for (int r = 1; r < size(); ++r) {
+        expected += 1e9 * static_cast<double>(rank_value(r, i));
+        expected_rounded = to_bfloat16(to_float(expected_rounded) + to_float(to_bfloat16(rank_value(r, i))));
+      }
+      ASSERT_EQ(values[i], expected) << i << " of " << count;
+      ASSERT_EQ(rounded[i].bits, expected_rounded.bits) << i << " of " << count;
+    }
+  }
+}
+
+TEST(Communicator, ALateRankGetsWhatOthersHaveLongSent) {
+  if (rank() == size() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  std::vector<float> few(3, 1), many(100000, 2);
+  auto first = communicator().all_reduce_sum(std::span<float>(few), "all_reduce (test)");
+  auto second =
+      communicator().all_gather(std::vector<std::byte>(5, static_cast<std::byte>(rank())), "all_gather (test)");
+  auto third = communicator().all_reduce_sum(std::span<float>(many), "all_reduce (test)");
+  int value = rank() == 0 ? 9 : 0;
+  communicator().broadcast(std::as_writable_bytes(std::span(&value, 1)), 0, "broadcast (test)");
+  EXPECT_EQ(value, 9);
+  EXPECT_EQ(few, std::vector<float>(3, static_cast<float>(size())));
+  EXPECT_EQ(many, std::vector<float>(100000, static_cast<float>(2 * size())));
+  EXPECT_EQ(second.get().back(), std::vector<std::byte>(5, static_cast<std::byte>(size() - 1)));
+  first.get();
+  third.get();
 }
 
 TEST(Bfloat16, RoundsToTheNearestAndTiesToEven) {

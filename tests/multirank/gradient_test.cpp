@@ -38,8 +38,7 @@ struct Built {
       : config(Config::parse(
             "blocks:\n  - {type: subsample, channels: 12, factor: 2, norm: " + norm +
             "}\n  - {type: separable, channels: 12, kernel: 5, repeat: 2, squeeze_excite: 4, norm: " + norm + "}\n")),
-        model(config.root(),
-              {kChannels, kClasses, 3, at::TensorOptions().dtype(type), std::move(all_reduce_sum)}),
+        model(config.root(), {kChannels, kClasses, 3, at::TensorOptions().dtype(type), std::move(all_reduce_sum)}),
         arena(model.store()) {}
 
   // The loss sum of utterances first … last - 1 of the global batch.

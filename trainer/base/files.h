@@ -19,6 +19,8 @@ class FileLayer {
   virtual void write(const fs::path& path, std::span<const std::byte> bytes);  // create or truncate, write all, fsync
   virtual void sync_folder(const fs::path& folder);
   virtual void rename(const fs::path& from, const fs::path& to);
+  // Both names stand for something at all times; false where the file system cannot do that (NFS).
+  virtual bool exchange(const fs::path& one, const fs::path& other);
 };
 
 std::string read_text(const fs::path& path);              // DataError when absent or unreadable

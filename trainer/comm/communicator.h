@@ -27,7 +27,7 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // In place, element-wise sum; `what` names it in messages ("all_reduce (bucket 3, 1.2 MiB)").
+  // In place, element-wise sum; `what` names it in messages ("all_reduce (bucket 3 of 9, 1024 KiB)").
   virtual std::future<void> all_reduce_sum(std::span<float> values, const std::string& what) = 0;
   virtual std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) = 0;
   // Each addition is made in float and rounded to the nearest bfloat16.

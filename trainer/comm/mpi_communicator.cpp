@@ -21,17 +21,21 @@ Watchdog::Options watchdog_options(int rank, int size, const CommOptions& option
 // A thread that works in pieces of microseconds and sleeps in between. Linux lets a computing thread on the same core
 // end its slice of some milliseconds before a woken one runs, unless that one's own slices are shorter (since 6.12;
 // earlier kernels refuse or ignore this, and let what has slept go first).
+// Whoever chose another policy (chrt) keeps it.
 void wake_promptly() {
-  constexpr unsigned long kTimerSlackNs = 1000;  // a wait of 50 us must not become 100
+  constexpr unsigned long kTimerSlackNs = 1000;  // the default, 50 us, would double a wait of 25
   prctl(PR_SET_TIMERSLACK, kTimerSlackNs);
   struct {  // sched_attr of linux/sched/types.h, which glibc's sched.h does not tolerate
-    uint32_t size, policy = SCHED_OTHER;
+    uint32_t size = 0, policy = 0;
     uint64_t flags = 0;
     int32_t nice = 0;
     uint32_t priority = 0;
-    uint64_t slice_ns = 100'000, deadline = 0, period = 0;  // the shortest slice that is allowed
-  } attributes{};
+    uint64_t slice_ns = 0, deadline = 0, period = 0;
+  } attributes;
+  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0U) != 0 || attributes.policy != SCHED_OTHER)
+    return;
   attributes.size = sizeof attributes;
+  attributes.slice_ns = 100'000;  // the shortest that is allowed
   syscall(SYS_sched_setattr, 0, &attributes, 0U);
 }
 

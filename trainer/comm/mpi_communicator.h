@@ -16,8 +16,7 @@ namespace rehearse {
 
 class TraceLane;
 
-// One call at a time, each from its first message to its last: MPI_Iallreduce with a progress thread took 120 ms where
-// this took 72 ms.
+// One collective at a time, each from its first message to its last.
 class MpiCommunicator : public Communicator {
  public:
   MpiCommunicator(int rank, int size, bool is_one_host, const CommOptions& options);

@@ -22,9 +22,13 @@ constexpr auto kPause = std::chrono::microseconds(25), kLongestPause = std::chro
 constexpr size_t kBlock = 2048;  // elements that are added up at a time, in cache
 
 int wait_for(std::vector<MPI_Request>& requests) {
+  std::vector<MPI_Status> statuses(requests.size());
   for (int polls = 0;; ++polls) {
     int is_done = 0;
-    const int code = MPI_Testall(static_cast<int>(requests.size()), requests.data(), &is_done, MPI_STATUSES_IGNORE);
+    const int code = MPI_Testall(static_cast<int>(requests.size()), requests.data(), &is_done, statuses.data());
+    if (code == MPI_ERR_IN_STATUS)
+      for (const MPI_Status& status : statuses)
+        if (status.MPI_ERROR != MPI_SUCCESS && status.MPI_ERROR != MPI_ERR_PENDING) return status.MPI_ERROR;
     if (code != MPI_SUCCESS || is_done) return code;
     if (polls < kEagerPolls)
       sched_yield();

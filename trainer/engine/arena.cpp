@@ -70,8 +70,9 @@ void Arena::average_buffers(double num_micro_batches) {
   if (!buffer_sums_.defined()) return;
   if (num_micro_batches > 0)
     for (size_t i : averaged_)
-      view_of(buffers_, buffer_segments_[i])
-          .lerp_(view_of(buffer_sums_, buffer_segments_[i]) / num_micro_batches, kBufferMomentum);
+      if (!buffer_segments_[i].is_frozen)
+        view_of(buffers_, buffer_segments_[i])
+            .lerp_(view_of(buffer_sums_, buffer_segments_[i]) / num_micro_batches, kBufferMomentum);
   buffer_sums_.zero_();
 }
 

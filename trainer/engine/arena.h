@@ -26,6 +26,7 @@ class Arena {
   const std::vector<Segment>& segments() const { return segments_; }
   std::vector<Segment>& segments() { return segments_; }
   const std::vector<Segment>& buffer_segments() const { return buffer_segments_; }
+  std::vector<Segment>& buffer_segments() { return buffer_segments_; }
   // The leaf tensor of segment i, for hooks.
   const at::Tensor& tensor(size_t i) const { return tensors_[i]; }
 
@@ -34,7 +35,8 @@ class Arena {
   at::Tensor& buffers() { return buffers_; }        // [buffer elements]
   // Sums of what this update's micro-batches measured, in the layout of buffers(); undefined when no buffer wants them.
   at::Tensor& buffer_sums() { return buffer_sums_; }
-  // Moves those buffers towards the mean of `num_micro_batches`; the sums start again at zero. 0: only that.
+  // Moves those buffers, but for frozen ones, towards the mean of `num_micro_batches`; the sums start again at zero. 0:
+  // only that.
   void average_buffers(double num_micro_batches);
   size_t num_elements() const { return num_elements_; }
   int64_t num_parameters() const;  // without padding

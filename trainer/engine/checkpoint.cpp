@@ -177,7 +177,9 @@ fs::path write_checkpoint(const CheckpointContents& contents, const fs::path& ta
     if (!folder.empty()) fs::create_directories(folder);
     expect_room(contents, folder.empty() ? "." : folder);
     write_files(contents, temporary, files);
-    if (fs::exists(target)) {  // a run resumed from an older checkpoint comes by again
+    if (fs::exists(target) && files.exchange(temporary, target)) {  // a run resumed from an older one comes by again
+      fs::remove_all(temporary);
+    } else if (fs::exists(target)) {
       const fs::path replaced = beside(target, ".old");
       fs::remove_all(replaced);
       files.rename(target, replaced);

@@ -73,13 +73,19 @@ std::unique_ptr<Communicator> Device::make_communicator(const World& world, cons
   return std::make_unique<DeviceCommunicator>(world, options, plugin_->collectives(facts_.index));
 }
 
-std::string precision_warning(Precision precision, at::Device device) {
-  if (!device.is_cpu() || precision == Precision::kFull) return "";
-  const bool is_bfloat16 = precision == Precision::kBfloat16;
+bool has_instructions_for(Precision precision) {
+  if (precision == Precision::kFull) return true;
 #if defined(__x86_64__)
-  if (is_bfloat16 ? __builtin_cpu_supports("avx512bf16") : __builtin_cpu_supports("avx512fp16")) return "";
+  return precision == Precision::kBfloat16 ? __builtin_cpu_supports("avx512bf16")
+                                           : __builtin_cpu_supports("avx512fp16");
+#else
+  return false;
 #endif
-  return concat("precision: ", is_bfloat16 ? "bfloat16" : "float16",
+}
+
+std::string precision_warning(Precision precision, at::Device device, bool has_instructions) {
+  if (!device.is_cpu() || precision == Precision::kFull || has_instructions) return "";
+  return concat("precision: ", precision == Precision::kBfloat16 ? "bfloat16" : "float16",
                 " is slower than float32 here, since this CPU has no instructions for it");
 }
 

@@ -39,7 +39,9 @@ class Device {
 // that `key` makes it smaller.
 void on_device(const LoadedBatch& batch, const char* key, const std::function<void()>& work);
 
-// What to say when this machine computes in `precision` more slowly than in float32; empty: nothing.
-std::string precision_warning(Precision precision, at::Device device);
+// What to say when `device` computes in `precision` more slowly than in float32; empty: nothing.
+std::string precision_warning(Precision precision, at::Device device, bool has_instructions);
+// Whether this processor has instructions for products in `precision`.
+bool has_instructions_for(Precision precision);
 
 }  // namespace rehearse

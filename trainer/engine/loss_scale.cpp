@@ -3,17 +3,21 @@
 #include <algorithm>
 #include <cmath>
 
+#include "trainer/base/error.h"
+
 namespace rehearse {
 namespace {
 
-constexpr double kLeast = 1, kMost = 1 << 24;
+constexpr double kLeast = 1.0 / (1 << 16), kMost = 1 << 24;
 
 }  // namespace
 
 LossScale::Options LossScale::Options::from(ConfigNode& optimizer) {
   ConfigNode node = optimizer.child("loss_scale");
-  const double initial = node.number("initial", 32768, {kLeast, kMost});
-  return {std::exp2(std::round(std::log2(initial))), node.integer("growth_updates", 2000, {1, 1000000000})};
+  const double initial = node.number("initial", 16, {kLeast, kMost});
+  if (std::exp2(std::round(std::log2(initial))) != initial)
+    node.fail("initial", concat("expected a power of two; found ", initial));
+  return {initial, node.integer("growth_updates", 2000, {1, 1000000000})};
 }
 
 void LossScale::shrink() {

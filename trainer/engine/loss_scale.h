@@ -1,4 +1,4 @@
-// What the loss is multiplied by, so that small gradients do not vanish in float16.
+// What the loss, a sum over tokens, is multiplied by, so that gradients neither vanish nor overflow in float16.
 #pragma once
 
 #include <cstdint>

@@ -43,6 +43,15 @@ void for_each_under(ConfigNode& node, const std::string& key, const std::string&
                           "\", which none has"));
 }
 
+// Running statistics stay with the weight that they belong to.
+void freeze_buffers(Arena& arena) {
+  for (Segment& buffer : arena.buffer_segments()) {
+    const std::string weight = buffer.name.substr(0, buffer.name.rfind('.')) + ".weight";
+    for (const Segment& segment : arena.segments())
+      if (segment.name == weight) buffer.is_frozen = segment.is_frozen;
+  }
+}
+
 }  // namespace
 
 void apply_parameter_groups(ConfigNode optimizer, Arena& arena) {
@@ -58,6 +67,7 @@ void apply_parameter_groups(ConfigNode optimizer, Arena& arena) {
       arena.segments()[i].is_frozen = true;
       arena.tensor(i).set_requires_grad(false);
     });
+  freeze_buffers(arena);
   if (std::all_of(arena.segments().begin(), arena.segments().end(), [](const Segment& s) { return s.is_frozen; }))
     optimizer.fail("frozen", "expected something left to train; found every parameter frozen; leave one out");
 }

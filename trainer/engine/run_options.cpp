@@ -81,7 +81,9 @@ void drop_what_changes_nothing(ConfigValue& root) {
   };
   const auto is = [](const char* text) { return [text](const ConfigValue& value) { return value.scalar == text; }; };
   const auto is_empty = [](const ConfigValue& value) { return value.map.empty() && value.list.empty(); };
-  drop(root, "deterministic", is("false"));
+  const ConfigValue* device = root.find("device");
+  const bool is_cpu = !device || device->scalar == "cpu";
+  drop(root, "deterministic", [is_cpu](const ConfigValue& value) { return is_cpu || value.scalar == "true"; });
   drop(root, "precision", is("float32"));
   ConfigValue* optimizer = root.find("optimizer");
   if (!optimizer) return;
@@ -124,7 +126,7 @@ RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   RunOptions options;
   options.seed = static_cast<uint64_t>(root.integer("seed", 1, {0, std::numeric_limits<int64_t>::max()}));
   options.device = root.choice("device", "cpu", {"cpu", "cuda"});
-  root.boolean("deterministic", false);  // read where the device is opened
+  root.boolean("deterministic", true);  // read where the device is opened
   options.precision = precision_from(root);
   options.threads = static_cast<int>(root.integer("threads", 0, {0, 1024}));
   options.folder = root.child("run").text("folder", "");

@@ -68,10 +68,10 @@ struct RunOptions {
   static RunOptions from(Config& config, const std::string& config_path);
 };
 
-// SHA-256 over the resolved keys that change the trajectory: budget, logging, validation, saving, loader threads,
-// sharding and communication are outside it. Call it once all parts have read their options. Checkpoints written before
-// keys were sorted have the hash in the order of the file.
+// Checkpoints written before keys were sorted have the hash in the order of the file.
 enum class KeyOrder { kSorted, kAsInFile };
+// SHA-256 over the resolved keys that change the trajectory: budget, logging, validation, saving, loader threads,
+// sharding and communication are outside it. Call it once all parts have read their options.
 std::string trajectory_hash(const Config& config, KeyOrder order = KeyOrder::kSorted);
 
 }  // namespace rehearse

@@ -147,7 +147,10 @@ class Run {
     if (request_.resume == "auto") {
       std::vector<std::string> refused;
       found = load_newest(folder_ / "checkpoints", refused);
-      for (const std::string& reason : refused) log_->warn("checkpoint refused, trying the one before: ", reason);
+      for (const std::string& reason : refused) {
+        const std::string line = "checkpoint refused, trying the one before: " + reason;
+        world_.rank() == 0 ? log_->warn(line) : log_->detail(line);  // every rank finds the same
+      }
       if (!found && !refused.empty())
         throw DataError(folder_.string(), ": expected a whole checkpoint; found only damaged ones; see the warnings");
     } else {
@@ -215,7 +218,9 @@ class Run {
     log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads, " thread(s) each, ",
                parts_.options.device, device_.is_cpu() ? "; " : " (" + device_.description() + "); ",
                parts_.recognizer->arena().num_parameters(), " parameters");
-    if (const std::string warning = precision_warning(parts_.options.precision, device_.torch()); !warning.empty())
+    const Precision precision = parts_.options.precision;
+    if (const std::string warning = precision_warning(precision, device_.torch(), has_instructions_for(precision));
+        !warning.empty())
       log_->warn(warning);
     log_->info(parts_.corpus->items().size(), " utterances, ", parts_.corpus->total_seconds() / 3600, " h in ",
                parts_.corpus->domains().size(), " domain(s); ", parts_.corpus->rejections().size(), " left out",
@@ -261,7 +266,7 @@ int train(const TrainRequest& request) {
     const CommLimits limits = CommLimits::from(config.root().child("comm"));
     comm.timeout_s = limits.timeout_s;
     comm.term_grace_s = limits.term_grace_s;
-    const bool is_deterministic = config.root().boolean("deterministic", false);
+    const bool is_deterministic = config.root().boolean("deterministic", true);
     device = Device::open(config.root().choice("device", "cpu", {"cpu", "cuda"}), world, is_deterministic);
     if (request.profile_steps > 0) comm.trace = &trace.emplace(device->ranges());
   };
