@@ -15,12 +15,15 @@ until_true() {  # SECONDS WHAT COMMAND…
   done
 }
 has_state() { [[ $(state) == "$1" ]]; }
+is_node_idle() { [[ $(sinfo --noheader --format=%T) == idle ]]; }
 
 job=$(sbatch --parsable --cpus-per-task=1 --output="$log" launch/slurm/train.sbatch "$config" --set "run.folder=$run")
 until_true 60 "step 20" grep -qs '"step":20[,}]' "$run/metrics.jsonl"
 scancel --signal=USR1 --batch "$job"
 until_true 60 "the stop after a save" grep -qs "stopped by a signal" "$log"
 until_true 60 "the job in the queue" has_state PENDING
+until_true 60 "the node without the first try" is_node_idle
+sleep 3  # a start in the second of the kill is refused ("job credential revoked"); by itself Slurm waits for two minutes
 scontrol update "JobId=$job" StartTime=now
 until_true 60 "the end of the job" has_state COMPLETED
 timeout 60 srun --ntasks=2 --mpi=pmix "$REHEARSE_BINARY" train "$config" --set "run.folder=$run-srun" >>"$log" 2>&1

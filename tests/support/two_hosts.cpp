@@ -115,12 +115,19 @@ void TwoHosts::cut_wire() {
   expect_ip({"-n", name(1), "link", "set", kWire, "down"});
 }
 
+// A host that nobody could reach stays unreachable for a moment after the link is back: only an answer counts.
+bool TwoHosts::is_reached_from(int host) const {
+  const std::string knock = "exec 3<>/dev/tcp/" + address(3 - host) + "/9";  // nobody listens there
+  return ip({"netns", "exec", name(host), "bash", "-c", knock}).err.find("refused") != std::string::npos;
+}
+
 void TwoHosts::mend_wire() {
   expect_ip({"-n", name(1), "link", "set", kWire, "up"});
   for (int i = 0; i < 500; ++i) {
     int up = 0;
     for (int host : {1, 2})
-      up += ip({"-n", name(host), "link", "show", kWire}).out.find("state UP") != std::string::npos;
+      up += ip({"-n", name(host), "link", "show", kWire}).out.find("state UP") != std::string::npos &&
+            is_reached_from(host);
     if (up == 2) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

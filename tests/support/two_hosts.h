@@ -35,6 +35,7 @@ class TwoHosts {
 
  private:
   std::string name(int host) const;
+  bool is_reached_from(int host) const;  // the other host, over the wire
   void remove_namespaces() const;
 
   std::string agent_;
