@@ -5,14 +5,9 @@
 #include <cstdint>
 #include <cstring>
 
-// Compiles a function once per processor generation and picks at load time. Everything it calls must be
-// REHEARSE_INLINE. Sanitizers instrument the selection itself, which runs before their own start-up.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define REHEARSE_SIMD_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define REHEARSE_SIMD_CLONES
-#endif
+#include "trainer/base/simd_clones.h"
+
+// What a function with REHEARSE_SIMD_CLONES calls must be inlined into it.
 #define REHEARSE_INLINE inline __attribute__((always_inline))
 
 namespace rehearse::simd {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "trainer/base/simd_clones.h"
 #include "trainer/engine/optimizer.h"
 
 namespace rehearse {
@@ -9,8 +10,7 @@ constexpr size_t kBlock = 64 * 1024;
 constexpr size_t kLanes = 16;
 
 // Fixed lanes make the order of additions part of the code, not of the instruction set.
-__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) double block_sum(const float* values,
-                                                                                               size_t count) {
+REHEARSE_SIMD_CLONES double block_sum(const float* values, size_t count) {
   double lanes[kLanes] = {};
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes)

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "trainer/base/registry.h"
+#include "trainer/base/simd_clones.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/state_buffer.h"
 
@@ -11,9 +12,9 @@ struct Coefficients {
   float beta1, beta2, eps, step_size, inverse_root_correction2, decay_factor, gradient_scale;
 };
 
-__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) void update_segment(
-    float* __restrict parameter, const float* __restrict gradient, float* __restrict average, float* __restrict square,
-    size_t count, const Coefficients& c) {
+REHEARSE_SIMD_CLONES void update_segment(float* __restrict parameter, const float* __restrict gradient,
+                                         float* __restrict average, float* __restrict square, size_t count,
+                                         const Coefficients& c) {
   for (size_t i = 0; i < count; ++i) {
     const float g = gradient[i] * c.gradient_scale;
     average[i] = c.beta1 * average[i] + (1 - c.beta1) * g;

@@ -1,4 +1,5 @@
 #include "trainer/base/registry.h"
+#include "trainer/base/simd_clones.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/state_buffer.h"
 
@@ -10,9 +11,8 @@ struct Coefficients {
   bool is_nesterov;
 };
 
-__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) void update_segment(
-    float* __restrict parameter, const float* __restrict gradient, float* __restrict velocity, size_t count,
-    const Coefficients& c) {
+REHEARSE_SIMD_CLONES void update_segment(float* __restrict parameter, const float* __restrict gradient,
+                                         float* __restrict velocity, size_t count, const Coefficients& c) {
   for (size_t i = 0; i < count; ++i) {
     const float g = gradient[i] * c.gradient_scale + c.decay * parameter[i];
     velocity[i] = c.momentum * velocity[i] + g;
