@@ -1,5 +1,7 @@
 #include "models/mixed_ops.h"
 
+#include <ATen/ATen.h>
+
 namespace rehearse {
 namespace {
 

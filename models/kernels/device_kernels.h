@@ -113,7 +113,7 @@ struct DeviceKernels {
   // Frames that one partial sum covers, and how many of them an utterance needs.
   static constexpr int64_t kPieceFrames = 32;
   static int64_t pieces_of(int64_t frames) { return (frames + kPieceFrames - 1) / kPieceFrames; }
-  static constexpr int64_t kSumBlock = 64 * 1024;
+  static constexpr int64_t kSumBlock = int64_t{64} * 1024;
   static constexpr int64_t kMostSharedStates = 3072;  // two rows of them fill 48 KiB
 
   // y [B, T', C] and dx [B, T, C] are overwritten; dweight [K, C] too, with partials [B · pieces_of(T'), K, C] scratch.

@@ -61,7 +61,7 @@ struct Work {
       lengths.push_back(frames);
       ids.push_back(static_cast<uint64_t>(i));
       targets.emplace_back();
-      for (int t = 0; t < 30; ++t) targets.back().push_back(static_cast<int32_t>((t * 7 + i) % (kClasses - 1)));
+      for (int64_t t = 0; t < 30; ++t) targets.back().push_back(static_cast<int32_t>((t * 7 + i) % (kClasses - 1)));
     }
   }
   at::Tensor loss() {

@@ -37,7 +37,17 @@ TEST(PrecisionWarning, IsForProcessorsWithoutTheInstructions) {
   EXPECT_EQ(precision_warning(Precision::kBfloat16, at::kCPU, true), "");
   EXPECT_EQ(precision_warning(Precision::kFull, at::kCPU, false), "");
   EXPECT_EQ(precision_warning(Precision::kBfloat16, at::Device(at::kCUDA, 0), false), "");
-  EXPECT_TRUE(has_instructions_for(Precision::kFull));
+}
+
+TEST(HasInstructions, LooksForTheWholeNameOfTheFlag) {
+  const std::string vectors = "model name\t: A\nflags\t\t: avx2 avx512_bf16 amx_fp16\n";
+  EXPECT_TRUE(has_instructions_for(Precision::kBfloat16, vectors));
+  EXPECT_TRUE(has_instructions_for(Precision::kFloat16, vectors));
+  const std::string older = "flags\t\t: avx avx2 avx512f not_bf16 bf16x\n";
+  EXPECT_FALSE(has_instructions_for(Precision::kBfloat16, older));
+  EXPECT_FALSE(has_instructions_for(Precision::kFloat16, older));
+  EXPECT_TRUE(has_instructions_for(Precision::kFull, older));
+  EXPECT_TRUE(has_instructions_for(Precision::kBfloat16, "Features\t: fp asimd asimdhp bf16\n"));
 }
 
 }  // namespace

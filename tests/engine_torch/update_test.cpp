@@ -28,7 +28,7 @@ struct Small {
   }
   Update::Result apply(Update& update, float gradient, double lr, uint64_t index = 1, double tokens = 1) {
     arena.zero_gradients();
-    for (at::Tensor one : {first, second, head}) one.mutable_grad().fill_(gradient);
+    for (const at::Tensor& one : {first, second, head}) one.mutable_grad().fill_(gradient);
     StepTally total;
     total.tokens = tokens;
     total.loss = 2 * tokens;

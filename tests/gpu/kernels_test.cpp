@@ -61,7 +61,8 @@ class DeviceKernelsTest : public testing::Test {
 const std::vector<int64_t> kLengths = {70, 0, 41};
 
 TEST_F(DeviceKernelsTest, DepthwiseConvolutionEqualsTheCpu) {
-  for (const auto& [kernel, stride, dilation] : {std::array{13, 1, 1}, {5, 2, 1}, {7, 1, 3}, {9, 3, 2}, {1, 1, 1}}) {
+  for (const auto& shape : {std::array{13, 1, 1}, {5, 2, 1}, {7, 1, 3}, {9, 3, 2}, {1, 1, 1}}) {
+    const int kernel = shape[0], stride = shape[1], dilation = shape[2];
     SCOPED_TRACE(concat("kernel ", kernel, ", stride ", stride, ", dilation ", dilation));
     const at::Tensor x = noise_batch(kLengths, 70, 37, 1, at::kFloat).x;
     expect_equal_results({x, noise({kernel, 37}, 2, at::kFloat)}, [&](const std::vector<at::Tensor>& in) {

@@ -249,6 +249,7 @@ std::vector<fs::path> list_checkpoints(const fs::path& folder) {
       if (const auto step = step_of(entry.path())) found.emplace_back(*step, entry.path());
   std::sort(found.rbegin(), found.rend());
   std::vector<fs::path> paths;
+  paths.reserve(found.size());
   for (auto& [step, path] : found) paths.push_back(std::move(path));
   return paths;
 }

@@ -4,8 +4,12 @@
 #include <c10/util/Exception.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
+#include <set>
+#include <sstream>
 
 #include "trainer/base/error.h"
 #include "trainer/comm/device_communicator.h"
@@ -73,14 +77,15 @@ std::unique_ptr<Communicator> Device::make_communicator(const World& world, cons
   return std::make_unique<DeviceCommunicator>(world, options, plugin_->collectives(facts_.index));
 }
 
-bool has_instructions_for(Precision precision) {
+bool has_instructions_for(Precision precision, const std::string& cpu_facts) {
   if (precision == Precision::kFull) return true;
-#if defined(__x86_64__)
-  return precision == Precision::kBfloat16 ? __builtin_cpu_supports("avx512bf16")
-                                           : __builtin_cpu_supports("avx512fp16");
-#else
-  return false;
-#endif
+  // As Linux names them: x86-64's vectors and tiles, then ARM's.
+  static const std::set<std::string> kBfloat16 = {"avx512_bf16", "amx_bf16", "bf16"};
+  static const std::set<std::string> kFloat16 = {"avx512_fp16", "amx_fp16", "asimdhp"};
+  const std::set<std::string>& names = precision == Precision::kBfloat16 ? kBfloat16 : kFloat16;
+  std::istringstream words(cpu_facts);
+  return std::any_of(std::istream_iterator<std::string>(words), {},
+                     [&](const std::string& word) { return names.contains(word); });
 }
 
 std::string precision_warning(Precision precision, at::Device device, bool has_instructions) {

@@ -41,7 +41,7 @@ void on_device(const LoadedBatch& batch, const char* key, const std::function<vo
 
 // What to say when `device` computes in `precision` more slowly than in float32; empty: nothing.
 std::string precision_warning(Precision precision, at::Device device, bool has_instructions);
-// Whether this processor has instructions for products in `precision`.
-bool has_instructions_for(Precision precision);
+// Whether a processor has instructions for products in `precision`; cpu_facts: the text of its /proc/cpuinfo.
+bool has_instructions_for(Precision precision, const std::string& cpu_facts);
 
 }  // namespace rehearse

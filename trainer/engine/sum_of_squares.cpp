@@ -6,7 +6,7 @@
 namespace rehearse {
 namespace {
 
-constexpr size_t kBlock = 64 * 1024;
+constexpr size_t kBlock = size_t{64} * 1024;
 constexpr size_t kLanes = 16;
 
 // Fixed lanes make the order of additions part of the code, not of the instruction set.

@@ -219,8 +219,8 @@ class Run {
                parts_.options.device, device_.is_cpu() ? "; " : " (" + device_.description() + "); ",
                parts_.recognizer->arena().num_parameters(), " parameters");
     const Precision precision = parts_.options.precision;
-    if (const std::string warning = precision_warning(precision, device_.torch(), has_instructions_for(precision));
-        !warning.empty())
+    const bool has_instructions = has_instructions_for(precision, read_text("/proc/cpuinfo"));
+    if (const std::string warning = precision_warning(precision, device_.torch(), has_instructions); !warning.empty())
       log_->warn(warning);
     log_->info(parts_.corpus->items().size(), " utterances, ", parts_.corpus->total_seconds() / 3600, " h in ",
                parts_.corpus->domains().size(), " domain(s); ", parts_.corpus->rejections().size(), " left out",

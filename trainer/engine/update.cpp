@@ -14,10 +14,9 @@ constexpr const char* kAverage = "ema";
 }  // namespace
 
 std::vector<size_t> shard_bounds(size_t num_elements, int num_shards) {
-  std::vector<size_t> bounds;
-  for (int shard = 0; shard < num_shards; ++shard)
-    bounds.push_back(num_elements * static_cast<size_t>(shard) / static_cast<size_t>(num_shards) / kAlign * kAlign);
-  bounds.push_back(num_elements);
+  const auto count = static_cast<size_t>(num_shards);
+  std::vector<size_t> bounds(count + 1, num_elements);
+  for (size_t shard = 0; shard < count; ++shard) bounds[shard] = num_elements * shard / count / kAlign * kAlign;
   return bounds;
 }
 

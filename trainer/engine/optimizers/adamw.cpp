@@ -66,7 +66,7 @@ class AdamW : public Optimizer {
       update_segment(parameters.data() + segment.offset, gradients.data() + segment.offset,
                      average_.data() + segment.offset, square_.data() + segment.offset, segment.length, c);
     }
-    if (!on_device.empty())
+    if (device_ && !on_device.empty())
       device_->adamw(parameters.data(), gradients.data(), average_.data(), square_.data(), on_device.data(),
                      static_cast<int64_t>(on_device.size()),
                      {c.beta1, c.beta2, c.eps, c.inverse_root_correction2, c.gradient_scale},

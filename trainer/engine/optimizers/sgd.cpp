@@ -52,7 +52,7 @@ class Sgd : public Optimizer {
       update_segment(parameters.data() + segment.offset, gradients.data() + segment.offset,
                      velocity_.data() + segment.offset, segment.length, c);
     }
-    if (!on_device.empty())
+    if (device_ && !on_device.empty())
       device_->sgd(parameters.data(), gradients.data(), velocity_.data(), on_device.data(),
                    static_cast<int64_t>(on_device.size()),
                    {static_cast<float>(options_.momentum), static_cast<float>(gradient_scale), options_.is_nesterov},
