@@ -23,6 +23,7 @@ class FakeCollectives : public DeviceCollectives {
   struct Facts {
     bool can_share = false;
     bool is_one_device = false;
+    bool is_broken = false;
     std::string log;  // what was called, in order
   };
   FakeCollectives(std::span<float> memory, Facts& facts) : memory_(memory), facts_(facts) {}
@@ -54,7 +55,10 @@ class FakeCollectives : public DeviceCollectives {
       MPI_Bcast(values + bounds[rank], static_cast<int>(bounds[rank + 1] - bounds[rank]), MPI_FLOAT,
                 static_cast<int>(rank), MPI_COMM_WORLD);
   }
-  bool poll() override { return ++polls_ == 3; }
+  bool poll() override {
+    if (facts_.is_broken) throw CommError("the library broke");
+    return ++polls_ == 3;
+  }
   void abort() override { facts_.log += "abort "; }
   void close() override { facts_.log += "close "; }
   std::span<std::byte> copy_out(const void* values, size_t bytes, const Mark&) override {
@@ -114,6 +118,22 @@ TEST(DeviceCommunicator, SharesOneDeviceWhereTheLibraryCan) {
 
 TEST(DeviceCommunicator, GoesThroughTheHostWhereTheLibraryCannotShare) {
   EXPECT_EQ(log_of({.can_share = false, .is_one_device = true}), "out in close ");
+}
+
+TEST(DeviceCommunicator, AfterAFailureNothingQueuedIsTried) {
+  FakeCollectives::Facts facts;
+  std::vector<float> memory = {1, 2};
+  std::vector<float> host = {10};
+  {
+    DeviceCommunicator communicator(world(), options(), std::make_unique<FakeCollectives>(memory, facts));
+    facts.is_broken = true;  // after it has connected
+    auto on_device = communicator.all_reduce_sum(std::span(memory), "device");
+    auto on_host = communicator.all_reduce_sum(std::span(host), "host");
+    EXPECT_THROW(on_device.get(), CommError);
+    EXPECT_THROW(on_host.get(), CommError);
+  }
+  EXPECT_EQ(host[0], 10) << "MPI was not asked";
+  EXPECT_EQ(facts.log, "alone connect reduce abort ");
 }
 
 class EndOfTheWorld : public testing::Environment {

@@ -74,9 +74,21 @@ MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const Com
 MpiCommunicator::~MpiCommunicator() = default;
 
 template <class Result>
+Result MpiCommunicator::run_unless_failed(const std::function<Result()>& work) {
+  if (failure_) std::rethrow_exception(failure_);
+  try {
+    return work();
+  } catch (...) {
+    failure_ = std::current_exception();
+    throw;
+  }
+}
+
+template <class Result>
 std::future<Result> MpiCommunicator::submit(const std::string& what, size_t bytes, std::function<Result()> work) {
   if (lane_) work = drawn(*lane_, what, bytes, std::move(work));
-  auto task = std::make_shared<std::packaged_task<Result()>>(std::move(work));
+  auto task = std::make_shared<std::packaged_task<Result()>>(
+      [this, work = std::move(work)] { return run_unless_failed(work); });
   std::future<Result> future = task->get_future();
   {
     const std::lock_guard lock(mutex_);
@@ -137,8 +149,7 @@ std::vector<std::vector<std::byte>> MpiCommunicator::gather_all(const std::vecto
   for (size_t rank = 0; rank <= sizes.size(); ++rank) bounds.push_back(rank * sizeof(uint64_t));
   sizes[own] = bytes.size();
   check(exchange_.gather(std::as_writable_bytes(std::span(sizes)), bounds), "all_gather of sizes");
-  std::vector<std::vector<std::byte>> all;
-  for (const uint64_t one : sizes) all.emplace_back(one);
+  std::vector<std::vector<std::byte>> all(sizes.begin(), sizes.end());  // of that many bytes each
   all[own] = bytes;
   const std::vector<MpiExchange::ConstBytes> out(all.size(), bytes);
   check(exchange_.exchange(out, {all.begin(), all.end()}), "all_gather");

@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -52,6 +53,9 @@ class MpiCommunicator : public Communicator {
     std::string what;
     std::function<void()> run;
   };
+  // After the first failure the ranks no longer agree on what comes next: whatever is queued fails with the same error.
+  template <class Result>
+  Result run_unless_failed(const std::function<Result()>& work);
   template <class Result>
   std::future<Result> submit(const std::string& what, size_t bytes, std::function<Result()> work);
   template <class T>
@@ -68,6 +72,7 @@ class MpiCommunicator : public Communicator {
   std::mutex mutex_;
   std::condition_variable_any arrived_;
   std::deque<Operation> queue_;
+  std::exception_ptr failure_;  // the communication thread's
   std::atomic<double> busy_seconds_ = 0;
   std::jthread thread_;
 };
