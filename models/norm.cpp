@@ -174,6 +174,10 @@ Activation activation_from(ConfigNode& node, const std::string& fallback) {
   return node.choice("activation", fallback, {"relu", "silu"}) == "relu" ? Activation::kRelu : Activation::kSilu;
 }
 
+double dropout_from(ConfigNode& node) {
+  return node.number("dropout", 0, {0, 0.95});
+}
+
 NormOptions NormOptions::from(ConfigNode& node) {
   NormOptions options;
   options.kind = node.choice("norm", options.kind, {"layer", "group", "batch", "none"});
@@ -181,6 +185,14 @@ NormOptions NormOptions::from(ConfigNode& node) {
   if (options.kind == "batch")
     options.is_per_micro_batch = node.choice("norm_group", "all_ranks", {"all_ranks", "micro_batch"}) == "micro_batch";
   return options;
+}
+
+LayerEnd LayerEnd::from(ConfigNode& node) {
+  LayerEnd end;
+  end.norm = NormOptions::from(node);
+  end.activation = activation_from(node, "relu");
+  end.dropout = dropout_from(node);
+  return end;
 }
 
 std::unique_ptr<Norm> Norm::create(const NormOptions& options, const Block::Context& context, const std::string& name,

@@ -12,6 +12,7 @@
 namespace rehearse {
 
 Activation activation_from(ConfigNode& node, const std::string& fallback);
+double dropout_from(ConfigNode& node);
 
 struct NormOptions {
   std::string kind = "layer";  // layer, group, batch or none
@@ -21,6 +22,19 @@ struct NormOptions {
   bool is_per_micro_batch = false;
 
   static NormOptions from(ConfigNode& node);
+};
+
+// How a layer ends: its norm, then the epilogue.
+struct LayerEnd {
+  NormOptions norm;
+  Activation activation = Activation::kRelu;
+  double dropout = 0;
+
+  static LayerEnd from(ConfigNode& node);
+  // `site` counts the dropouts of one block.
+  Epilogue epilogue(const ForwardContext& context, uint64_t block_index, uint64_t site) const {
+    return Epilogue::of(activation, dropout, context, block_index, site);
+  }
 };
 
 // Normalises x + bias, then applies an epilogue. Statistics use real frames only.

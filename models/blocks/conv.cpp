@@ -11,18 +11,14 @@ class ConvBlock : public Block {
     int64_t channels = 256;
     int64_t kernel = 5;
     int64_t stride = 1;
-    NormOptions norm;
-    Activation activation = Activation::kRelu;
-    double dropout = 0;
+    LayerEnd end;
 
     static Options from(ConfigNode& node) {
       Options options;
       options.channels = node.integer("channels", options.channels, {1, 1 << 16});
       options.kernel = odd_kernel_from(node, options.kernel);
       options.stride = node.integer("stride", options.stride, {1, 64});
-      options.norm = NormOptions::from(node);
-      options.activation = activation_from(node, "relu");
-      options.dropout = node.number("dropout", options.dropout, {0, 0.95});
+      options.end = LayerEnd::from(node);
       return options;
     }
   };
@@ -31,11 +27,11 @@ class ConvBlock : public Block {
   ConvBlock(const Options& options, const Context& context)
       : options_(options),
         index_(context.index),
-        conv_({context.input_channels, options.channels, options.kernel, options.stride}, options.norm, context,
+        conv_({context.input_channels, options.channels, options.kernel, options.stride}, options.end.norm, context,
               context.name + ".") {}
 
   Sequence forward(const Sequence& input, const ForwardContext& context) override {
-    return conv_.forward(input, context, Epilogue::of(options_.activation, options_.dropout, context, index_, 0));
+    return conv_.forward(input, context, options_.end.epilogue(context, index_, 0));
   }
   int64_t output_length(int64_t length) const override { return strided_length(length, options_.stride); }
   int64_t output_channels() const override { return options_.channels; }

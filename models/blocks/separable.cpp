@@ -19,9 +19,7 @@ class SeparableBlock : public Block {
     int64_t repeat = 1;
     int64_t squeeze_excite = 8;
     bool residual = true;
-    NormOptions norm;
-    Activation activation = Activation::kRelu;
-    double dropout = 0;
+    LayerEnd end;
 
     static Options from(ConfigNode& node) {
       Options options;
@@ -35,9 +33,7 @@ class SeparableBlock : public Block {
         node.fail("squeeze_excite", concat("expected at most the number of channels, ", options.channels, "; found ",
                                            options.squeeze_excite));
       options.residual = node.boolean("residual", options.residual);
-      options.norm = NormOptions::from(node);
-      options.activation = activation_from(node, "relu");
-      options.dropout = node.number("dropout", options.dropout, {0, 0.95});
+      options.end = LayerEnd::from(node);
       return options;
     }
   };
@@ -55,7 +51,7 @@ class SeparableBlock : public Block {
           store.weight(concat(name, "depthwise.", r, ".weight"), {options.kernel, channels}, options.kernel);
       repeat.pointwise = store.weight(concat(name, "pointwise.", r, ".weight"), {options.channels, channels}, channels);
       repeat.bias = store.constant(concat(name, "pointwise.", r, ".bias"), {options.channels}, 0);
-      repeat.norm = Norm::create(options.norm, context, concat(name, "norm.", r), options.channels);
+      repeat.norm = Norm::create(options.end.norm, context, concat(name, "norm.", r), options.channels);
       repeats_.push_back(std::move(repeat));
       channels = options.channels;
     }
@@ -71,13 +67,15 @@ class SeparableBlock : public Block {
     Sequence sequence = input;
     for (size_t r = 0; r < repeats_.size(); ++r) {
       const bool is_last = r + 1 == repeats_.size();
-      sequence = forward(repeats_[r], sequence, context, is_last ? Epilogue{} : epilogue(context, r));
+      sequence =
+          forward(repeats_[r], sequence, context, is_last ? Epilogue{} : options_.end.epilogue(context, index_, r));
     }
     std::optional<at::Tensor> gate;
     std::optional<at::Tensor> residual;
     if (options_.squeeze_excite > 0) gate = excitation(sequence);
     if (options_.residual) residual = shortcut(input.x, context.precision);
-    sequence.x = fused_gate(sequence.x, gate, residual, sequence.lengths, epilogue(context, repeats_.size() - 1));
+    sequence.x = fused_gate(sequence.x, gate, residual, sequence.lengths,
+                            options_.end.epilogue(context, index_, repeats_.size() - 1));
     return sequence;
   }
   int64_t output_length(int64_t length) const override { return strided_length(length, options_.stride); }
@@ -100,10 +98,6 @@ class SeparableBlock : public Block {
     squeeze_bias_ = store.constant(name + "squeeze.bias", {squeezed}, 0);
     excite_ = store.weight(name + "excite.weight", {channels, squeezed}, squeezed);
     excite_bias_ = store.constant(name + "excite.bias", {channels}, 0);
-  }
-
-  Epilogue epilogue(const ForwardContext& context, uint64_t site) const {
-    return Epilogue::of(options_.activation, options_.dropout, context, index_, site);
   }
 
   Sequence forward(const Repeat& repeat, const Sequence& input, const ForwardContext& context,

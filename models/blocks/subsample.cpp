@@ -12,9 +12,7 @@ class SubsampleBlock : public Block {
     int64_t channels = 256;
     int64_t factor = 4;
     int64_t kernel = 5;
-    NormOptions norm;
-    Activation activation = Activation::kRelu;
-    double dropout = 0;
+    LayerEnd end;
 
     static Options from(ConfigNode& node) {
       Options options;
@@ -23,9 +21,7 @@ class SubsampleBlock : public Block {
       if (options.factor != 2 && options.factor != 4 && options.factor != 8)
         node.fail("factor", concat("expected 2, 4 or 8; found ", options.factor));
       options.kernel = odd_kernel_from(node, options.kernel);
-      options.norm = NormOptions::from(node);
-      options.activation = activation_from(node, "relu");
-      options.dropout = node.number("dropout", options.dropout, {0, 0.95});
+      options.end = LayerEnd::from(node);
       return options;
     }
   };
@@ -35,7 +31,7 @@ class SubsampleBlock : public Block {
     int64_t channels = context.input_channels;
     for (int64_t factor = options.factor; factor > 1; factor /= 2) {
       const std::string prefix = concat(context.name, ".layers.", convs_.size(), ".");
-      convs_.emplace_back(StridedConv::Shape{channels, options.channels, options.kernel, 2}, options.norm, context,
+      convs_.emplace_back(StridedConv::Shape{channels, options.channels, options.kernel, 2}, options.end.norm, context,
                           prefix);
       channels = options.channels;
     }
@@ -44,8 +40,9 @@ class SubsampleBlock : public Block {
   Sequence forward(const Sequence& input, const ForwardContext& context) override {
     Sequence sequence = input;
     for (size_t i = 0; i < convs_.size(); ++i) {
-      const double dropout = i + 1 == convs_.size() ? options_.dropout : 0;
-      sequence = convs_[i].forward(sequence, context, Epilogue::of(options_.activation, dropout, context, index_, i));
+      LayerEnd end = options_.end;
+      if (i + 1 < convs_.size()) end.dropout = 0;
+      sequence = convs_[i].forward(sequence, context, end.epilogue(context, index_, i));
     }
     return sequence;
   }
