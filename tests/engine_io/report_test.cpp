@@ -144,6 +144,23 @@ TEST(Report, ADifferenceIsColouredOnlyWhenItExceedsItsInterval) {
   EXPECT_THAT(render(0.11, 0.1), HasSubstr("<td>−1.0 <small>± 1.4</small></td>"));
 }
 
+TEST(Report, ADomainThatTheFineTuneBroughtIsCalledNew) {
+  const auto tags_of = [](bool was_trained, bool is_trained) {
+    Evaluation before = evaluation_of(0.5, 0.01), after = evaluation_of(0.1, 0.01);
+    before.sets[0].is_in_training = was_trained;
+    after.sets[0].is_in_training = is_trained;
+    std::string found;
+    const std::string html = render_report({.runs = {sample_run("a")}, .before = before, .after = after});
+    for (const char* tag : {"trained domain", "trained before", "new domain"})
+      if (html.find(concat(">", tag, "<")) != std::string::npos) found += tag;
+    return found;
+  };
+  EXPECT_EQ(tags_of(true, true), "trained domain");
+  EXPECT_EQ(tags_of(false, true), "new domain");
+  EXPECT_EQ(tags_of(true, false), "trained before");
+  EXPECT_EQ(tags_of(false, false), "");
+}
+
 TEST(Report, SetsOfOneEvaluationAloneHaveNoDifference) {
   const std::string html = render_report({.runs = {sample_run("a")},
                                           .before = evaluation_of(0.2, 0.01, "old.jsonl"),

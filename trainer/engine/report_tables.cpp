@@ -120,6 +120,12 @@ struct SetPair {
   const EvaluatedSet* before = nullptr;
   const EvaluatedSet* after = nullptr;
   const EvaluatedSet& any() const { return after ? *after : *before; }
+
+  // Empty for a domain that neither checkpoint was trained on.
+  const char* tag() const {
+    if (!any().is_in_training) return before && before->is_in_training ? "trained before" : "";
+    return before && !before->is_in_training ? "new domain" : "trained domain";
+  }
 };
 
 std::vector<SetPair> pairs_of(const std::optional<Evaluation>& before, const std::optional<Evaluation>& after) {
@@ -167,7 +173,7 @@ std::string rate_table(const std::vector<SetPair>& pairs, RateOfSet rate,
   std::vector<std::vector<std::string>> rows;
   for (const SetPair& pair : pairs) {
     const EvaluatedSet& set = pair.any();
-    const std::string tag = set.is_in_training ? " <span class=\"tag\">trained domain</span>" : "";
+    const std::string tag = *pair.tag() ? concat(" <span class=\"tag\">", pair.tag(), "</span>") : "";
     rows.push_back(row_of(escape_html(set_name(set)) + tag, pair.before ? pair.before->*rate : absent,
                           pair.after ? pair.after->*rate : absent));
     rows.back().insert(rows.back().end(), {grouped(set.utterances), number_text(set.hours, 2)});
