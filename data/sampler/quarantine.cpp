@@ -1,6 +1,7 @@
 #include "data/sampler/quarantine.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace rehearse {
 namespace {
@@ -34,7 +35,7 @@ bool Quarantine::make_room(CerTable& table, const Measurement& m) {
 void Quarantine::apply(CerTable& table, const Measurement& m) {
   const uint32_t i = m.utterance;
   if (table.bin(i) == layout_.bad_file()) return;
-  const bool is_above = m.cer / 65535.0 > m.cut;
+  const bool is_above = m.cer > std::lround(m.cut * CerTable::kMaxCer);  // half of a text wrong is not above 0.5
   int strikes = is_above ? table.strikes(i) + (m.is_good_domain ? 1 : 0) : 0;
   bool is_in = table.is_quarantined(i) && is_above;
   if (table.is_quarantined(i) && !is_above) records_.erase(i);

@@ -1,5 +1,6 @@
 #include "data/sampler/cer_table.h"
 
+#include <cmath>
 #include <cstdio>
 
 #include "data/sampler/quarantine.h"
@@ -96,7 +97,7 @@ TEST(RealisedMeans, StartsAtThePriorAndForgetsOverItsWindow) {
 class QuarantineTest : public testing::Test {
  protected:
   void strike(uint32_t i, double cer, double cut = 0.5) {
-    const auto value = static_cast<uint16_t>(cer * 65535);
+    const auto value = static_cast<uint16_t>(std::lround(cer * CerTable::kMaxCer));
     quarantine_.apply(table_, {0, i, value, value, cut, true, 9});
   }
   BinLayout bins_{64, 8};
@@ -121,6 +122,14 @@ TEST_F(QuarantineTest, TwoStrikesQuarantineAndOneGoodProbeReleases) {
   EXPECT_FALSE(table_.is_quarantined(3));
   EXPECT_TRUE(quarantine_.records().empty());
   EXPECT_EQ(quarantine_.count(table_, 0), 0u);
+}
+
+TEST_F(QuarantineTest, ACerAtTheCutIsNotAboveIt) {
+  for (const double cut : {0.5, 0.1, 0.9})
+    for (int time = 0; time < 3; ++time) strike(7, cut, cut);
+  EXPECT_FALSE(table_.is_quarantined(7));
+  for (int time = 0; time < 2; ++time) strike(7, 0.501);
+  EXPECT_TRUE(table_.is_quarantined(7));
 }
 
 TEST_F(QuarantineTest, HoldsAQuarterOfTheDomainAndKeepsTheWorst) {
