@@ -74,20 +74,4 @@ nlohmann::json CurriculumSampler::report() const {
   return report;
 }
 
-nlohmann::json CurriculumSampler::quarantined() const {
-  nlohmann::json list = nlohmann::json::array();
-  for (const auto& [i, record] : quarantine_.records())
-    list.push_back({{"utterance", i},
-                    {"id", ids_[i]},
-                    {"domain", layout_.name(layout_.domain_of(i))},
-                    {"reason", record.is_bad_file ? "unreadable" : "cer"},
-                    {"cer_before", record.cer_before / 65535.0},
-                    {"cer", record.cer / 65535.0},
-                    {"table_cer", table_.cer(i) / 65535.0},
-                    {"visits", table_.visits(i)},
-                    {"cut", record.cut},
-                    {"step", record.step}});
-  return list;
-}
-
 }  // namespace rehearse

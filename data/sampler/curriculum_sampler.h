@@ -38,7 +38,6 @@ class CurriculumSampler : public Sampler {
   void set_planned_draws(uint64_t planned_draws) override { shares_.set_planned_draws(planned_draws); }
   nlohmann::json report() const override;
   std::vector<std::string> notes() const override { return shares_.notes(); }
-  nlohmann::json quarantined() const override;
 
   const CerTable& table() const { return table_; }
   const BinLayout& bins() const { return bins_; }

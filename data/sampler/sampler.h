@@ -65,8 +65,6 @@ class Sampler {
   virtual nlohmann::json report() const = 0;
   // Lines for the log at the start of a run: the share of every domain and what limits it.
   virtual std::vector<std::string> notes() const = 0;
-  // Every quarantined utterance: id, domain, CERs, cut and step. Grows with the quarantine, so not part of report().
-  virtual nlohmann::json quarantined() const { return nlohmann::json::array(); }
 };
 
 }  // namespace rehearse

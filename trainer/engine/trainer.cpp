@@ -111,6 +111,7 @@ int Trainer::run() {
       save();
       finish_saving();
       report_cost();
+      report_quarantine();
       parts_.run_log.note(progress_.step, concat("stopped by a signal at step ", progress_.step,
                                                  "; everything is saved, go on with --resume auto"));
       return kExitStopped;
@@ -135,6 +136,7 @@ void Trainer::finish_run() {
   }
   finish_saving();
   report_cost();
+  report_quarantine();
 }
 
 // Hands the loader what the sampler may already plan.

@@ -93,6 +93,7 @@ class Trainer {
   void report_saves();
   void compare_checksums();
   void report_cost();
+  void report_quarantine();
   bool is_due(int64_t every_steps, double every_minutes, double last_s) const;
   void finish_run();
 

@@ -97,6 +97,19 @@ void Trainer::log_sampler() {
       parts_.run_log.note(progress_.step, "warning: " + line);
 }
 
+// Where to look at what the run has set aside.
+void Trainer::report_quarantine() {
+  uint64_t count = 0;
+  const nlohmann::json report = parts_.sampler.report();
+  for (const auto& domain : report.at("domains"))
+    count += domain.value("quarantined", uint64_t{0}) + domain.value("bad_files", uint64_t{0});
+  if (count > 0)
+    parts_.run_log.note(progress_.step, concat(count,
+                                               " utterance(s) look wrongly labelled or cannot be read; rehearse"
+                                               " quarantine ",
+                                               parts_.options.folder, " lists them"));
+}
+
 void Trainer::validate() {
   progress_.last_validation_s = progress_.elapsed_s;
   if (!parts_.validation) return;

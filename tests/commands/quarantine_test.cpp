@@ -1,0 +1,95 @@
+// rehearse quarantine through the binary: planted wrong texts are listed, as a table and as a manifest.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "data/manifest.h"
+#include "tests/data/text_support.h"
+#include "tests/support/process.h"
+#include "tests/support/toy_run.h"
+#include "trainer/base/files.h"
+
+namespace rehearse {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+// The domain loud says one thing in two of its files, and its manifest says another.
+constexpr size_t kWrong[] = {5, 17};
+
+// A run that has learned loud and soft; the other letters of a wrong text have nothing in common with what is said.
+const fs::path& mislabelled_run() {
+  static const fs::path kFolder = made_once("mislabelled_run", [](const fs::path& folder) {
+    write_toy_set(folder, "loud_train.jsonl", "loud", toy_texts(24, 1));
+    std::vector<Utterance> utterances = read_manifest((folder / "loud_train.jsonl").string());
+    for (const size_t i : kWrong)
+      for (char& letter : utterances[i].text)
+        if (letter != ' ') letter = static_cast<char>('a' + (letter - 'a' + 2) % 4);
+    write_manifest((folder / "loud_train.jsonl").string(), utterances);
+    const ProcessResult result = run_rehearse({"train", (toy_folder() / "config.yaml").string(), "--set",
+                                               "run.folder=" + (folder / "run").string(), "--set",
+                                               "data.train=[" + (folder / "loud_train.jsonl").string() + "," +
+                                                   (toy_folder() / "soft_train.jsonl").string() + "]"});
+    if (result.exit_code != 0) throw std::runtime_error("the mislabelled run could not be made: " + result.err);
+    std::ofstream(folder / "log.txt") << result.err << result.out;
+  });
+  return kFolder;
+}
+
+std::string run_folder() {
+  return (mislabelled_run() / "run").string();
+}
+
+TEST(QuarantineVerb, ListsThePlantedWrongTextsAndNothingElse) {
+  const TemporaryFolder folder("quarantine");
+  const std::string out = (folder.path() / "wrong.jsonl").string();
+  const ProcessResult result = run_rehearse({"quarantine", run_folder(), "--out", out});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("2 utterances set aside by " + run_folder()));
+  std::vector<std::string> names;
+  for (const Utterance& utterance : read_manifest(out)) names.push_back(fs::path(utterance.audio_path).filename());
+  std::ranges::sort(names);
+  EXPECT_THAT(names, ElementsAre("loud_train17.wav", "loud_train5.wav"));
+  for (const std::string& name : names) EXPECT_THAT(result.out, HasSubstr(name));
+  EXPECT_THAT(read_text(mislabelled_run() / "log.txt"),
+              HasSubstr("2 utterance(s) look wrongly labelled or cannot be read; rehearse quarantine " + run_folder()));
+}
+
+TEST(QuarantineVerb, ShowsTheWorstFirstAndAsManyAsWished) {
+  const ProcessResult result = run_rehearse({"quarantine", run_folder(), "--most", "1"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr(", the worst 1 shown"));
+  EXPECT_EQ(std::ranges::count(result.out, '\n'), 4) << result.out;
+}
+
+// One step with other draws, and its quarantine.
+ProcessResult quarantine_after_a_step(const std::string& curriculum) {
+  const TemporaryFolder folder("quarantine");
+  const std::string run = (folder.path() / "run").string();
+  const ProcessResult trained =
+      run_rehearse({"train", (toy_folder() / "config.yaml").string(), "--set", "run.folder=" + run, "--set",
+                    "curriculum=" + curriculum, "--set", "budget.steps=1"});
+  EXPECT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_THAT(trained.err, Not(HasSubstr("wrongly labelled")));
+  return run_rehearse({"quarantine", run});
+}
+
+TEST(QuarantineVerb, BeforeAnythingIsSetAsideThereIsNothingToShow) {
+  const ProcessResult result = quarantine_after_a_step("{type: curriculum, max_repeats: 0}");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("0 utterances set aside"));
+}
+
+TEST(QuarantineVerb, OfARunWithoutCurriculumSaysWhyNot) {
+  const ProcessResult result = quarantine_after_a_step("{type: uniform, max_repeats: 0}");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("expected a run with curriculum.type: curriculum"));
+  EXPECT_EQ(std::ranges::count(result.err, '\n'), 1) << result.err;
+}
+
+}  // namespace
+}  // namespace rehearse
