@@ -174,8 +174,8 @@ Activation activation_from(ConfigNode& node, const std::string& fallback) {
   return node.choice("activation", fallback, {"relu", "silu"}) == "relu" ? Activation::kRelu : Activation::kSilu;
 }
 
-double dropout_from(ConfigNode& node) {
-  return node.number("dropout", 0, {0, 0.95});
+double dropout_from(ConfigNode& node, double fallback) {
+  return node.number("dropout", fallback, {0, 0.95});
 }
 
 NormOptions NormOptions::from(ConfigNode& node) {
@@ -191,7 +191,7 @@ LayerEnd LayerEnd::from(ConfigNode& node) {
   LayerEnd end;
   end.norm = NormOptions::from(node);
   end.activation = activation_from(node, "relu");
-  end.dropout = dropout_from(node);
+  end.dropout = dropout_from(node, end.dropout);
   return end;
 }
 

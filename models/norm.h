@@ -12,7 +12,7 @@
 namespace rehearse {
 
 Activation activation_from(ConfigNode& node, const std::string& fallback);
-double dropout_from(ConfigNode& node);
+double dropout_from(ConfigNode& node, double fallback);
 
 struct NormOptions {
   std::string kind = "layer";  // layer, group, batch or none

@@ -24,7 +24,8 @@ std::vector<std::string> CurriculumSampler::warnings(size_t d) const {
                            " at the least breadth; if this lasts, raise its target_cer"));
   if (quarantine_.is_full(table_, d))
     lines.push_back(concat(name, "expected a few wrong texts; found a quarter of it above the cut-off ",
-                           decimals(controller.cut()), ": the domain is hard, not its labels; look at the list"));
+                           decimals(controller.cut()),
+                           ": the domain is hard, not its labels; see rehearse quarantine"));
   if (controller.is_forgotten())
     lines.push_back(concat(name, "expected about its CER before the switch, ", decimals(*controller.reference_cer()),
                            "; found ", decimals(controller.expected_cer()),

@@ -52,8 +52,8 @@ class Quarantine {
   uint32_t bad_files(const CerTable& table, size_t domain) const { return table.count(domain, layout_.bad_file()); }
 
   struct Record {
-    uint16_t cer_before = 0;  // table value before the last strike
-    uint16_t cer = 0;         // observed at the last strike
+    uint16_t cer_before = 0;  // table value before the strike that set it aside
+    uint16_t cer = 0;         // observed at that strike; the table knows what came later
     uint64_t step = 0;
     double cut = 0;
     bool is_bad_file = false;

@@ -40,9 +40,9 @@ class SubsampleBlock : public Block {
   Sequence forward(const Sequence& input, const ForwardContext& context) override {
     Sequence sequence = input;
     for (size_t i = 0; i < convs_.size(); ++i) {
-      LayerEnd end = options_.end;
-      if (i + 1 < convs_.size()) end.dropout = 0;
-      sequence = convs_[i].forward(sequence, context, end.epilogue(context, index_, i));
+      const double dropout = i + 1 == convs_.size() ? options_.end.dropout : 0;
+      sequence =
+          convs_[i].forward(sequence, context, Epilogue::of(options_.end.activation, dropout, context, index_, i));
     }
     return sequence;
   }

@@ -45,7 +45,7 @@ class TransformerBlock : public Block {
       options.layers = node.integer("layers", options.layers, {1, 128});
       options.heads = node.integer("heads", options.heads, {1, 128});
       options.ff = node.integer("ff", options.ff, {1, 1 << 18});
-      options.dropout = dropout_from(node);
+      options.dropout = dropout_from(node, options.dropout);
       options.activation = activation_from(node, "silu");
       return options;
     }

@@ -47,6 +47,7 @@ TEST(HasInstructions, LooksForTheWholeNameOfTheFlag) {
   EXPECT_FALSE(has_instructions_for(Precision::kBfloat16, older));
   EXPECT_FALSE(has_instructions_for(Precision::kFloat16, older));
   EXPECT_TRUE(has_instructions_for(Precision::kFull, older));
+  EXPECT_TRUE(has_instructions_for(Precision::kFloat16, ""));
   EXPECT_TRUE(has_instructions_for(Precision::kBfloat16, "Features\t: fp asimd asimdhp bf16\n"));
 }
 

@@ -15,35 +15,45 @@ class QuarantineCommand : public Command {
  public:
   std::string summary() const override { return "list the utterances whose texts look wrong to a run's curriculum"; }
   std::string examples() const override {
-    return "  rehearse quarantine runs/my_run                      # of the best checkpoint, else the newest\n"
+    return "  rehearse quarantine runs/my_run                      # of the newest checkpoint\n"
            "  rehearse quarantine runs/my_run --step 1200 --most 100\n"
-           "  rehearse quarantine runs/my_run --out wrong.jsonl    # a manifest of all of them, to listen to\n"
-           "  rehearse evaluate runs/my_run --manifest wrong.jsonl --hypotheses heard.tsv\n";
+           "  rehearse quarantine runs/my_run --out wrong.jsonl    # a manifest of the wrong texts, to listen to\n"
+           "  rehearse evaluate runs/my_run --manifest wrong.jsonl --hypotheses heard.jsonl\n"
+           "  rehearse quarantine runs/packed --manifest corpora/mine/train.jsonl    # files instead of packs\n";
   }
   void declare(CLI::App& app) override {
-    app.add_option("CHECKPOINT", path_, "a checkpoint or a run folder")->required();
+    app.add_option("CHECKPOINT", path_, "a checkpoint, or a run folder, whose newest one counts")->required();
     app.add_option("--step", step_, "of a run folder, take the checkpoint of this step")->check(CLI::NonNegativeNumber);
-    app.add_option("--most", most_, "lines of the table")->check(CLI::PositiveNumber)->capture_default_str();
-    app.add_option("--out", out_, "also write all of them as a manifest, the worst first");
+    app.add_option("--manifest", manifests_,
+                   "where the utterances are looked up, separated by commas; default: the"
+                   " manifests that the run was trained on")
+        ->delimiter(',');
+    app.add_option("--most", most_, "utterances to show")->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--out", out_, "also write all that can be read as a manifest, the worst first");
   }
   int run() override {
-    const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(path_, step_), true);
-    const QuarantineList list = quarantine_of(checkpoint);
-    if (!list.utterances.empty()) std::cout << quarantine_table(list, most_, terminal_width());
-    std::cout << list.utterances.size() << " utterances set aside by " << checkpoint.path.string();
-    if (list.utterances.size() > most_) std::cout << ", the worst " << most_ << " shown";
-    if (list.unknown > 0) std::cout << "; " << list.unknown << " more are no longer in the manifests";
-    std::cout << "\n";
+    const LoadedCheckpoint checkpoint = load_checkpoint(chosen(), true);
+    const QuarantineList list = quarantine_of(checkpoint, manifests_);
+    std::cout << checkpoint.path.string() << ": " << list.utterances.size() << " utterance(s) set aside\n\n"
+              << quarantine_text(list, most_, terminal_width());
+    if (list.unknown > 0) std::cerr << list.unknown << " more are set aside, but not in the manifests any longer\n";
     if (out_.empty()) return kExitOk;
-    std::vector<Utterance> utterances;
-    for (const SetAside& one : list.utterances) utterances.push_back(one.utterance);
-    write_manifest(out_, utterances);
+    FileLayer files;
+    replace_text(files, out_, quarantine_manifest(list));
     std::cout << "wrote " << out_ << "\n";
     return kExitOk;
   }
 
  private:
+  fs::path chosen() const {
+    const fs::path folder = fs::path(path_) / "checkpoints";
+    if (step_ >= 0 || !fs::is_directory(folder)) return choose_checkpoint(path_, step_);
+    const std::vector<fs::path> all = list_checkpoints(folder);
+    return all.empty() ? fs::path(path_) : all.front();
+  }
+
   std::string path_, out_;
+  std::vector<std::string> manifests_;
   int64_t step_ = -1;
   size_t most_ = 20;
 };

@@ -78,7 +78,7 @@ std::unique_ptr<Communicator> Device::make_communicator(const World& world, cons
 }
 
 bool has_instructions_for(Precision precision, const std::string& cpu_facts) {
-  if (precision == Precision::kFull) return true;
+  if (precision == Precision::kFull || cpu_facts.empty()) return true;
   // As Linux names them: x86-64's vectors and tiles, then ARM's.
   static const std::set<std::string> kBfloat16 = {"avx512_bf16", "amx_bf16", "bf16"};
   static const std::set<std::string> kFloat16 = {"avx512_fp16", "amx_fp16", "asimdhp"};

@@ -82,6 +82,13 @@ void append_list(std::string& text, const std::string& title, const std::vector<
 
 }  // namespace
 
+std::vector<std::string> training_manifests(const LoadedCheckpoint& checkpoint) {
+  const auto text = checkpoint.files.find("config.yaml");
+  if (text == checkpoint.files.end()) return {};
+  Config config = Config::parse(text->second, (checkpoint.path / "config.yaml").string());
+  return config.root().child("data").texts("train", {});
+}
+
 TrainingData TrainingData::of(const LoadedCheckpoint& checkpoint) {
   TrainingData data;
   if (const auto sampler = checkpoint.state.values.find("sampler");
@@ -92,10 +99,7 @@ TrainingData TrainingData::of(const LoadedCheckpoint& checkpoint) {
     data.ids_.insert(ids.begin(), ids.end());
     return data;
   }
-  const auto text = checkpoint.files.find("config.yaml");
-  if (text == checkpoint.files.end()) return data;
-  Config config = Config::parse(text->second, (checkpoint.path / "config.yaml").string());
-  for (const std::string& manifest : config.root().child("data").texts("train", {})) {
+  for (const std::string& manifest : training_manifests(checkpoint)) {
     if (!fs::is_regular_file(manifest)) continue;
     for (const Utterance& utterance : read_manifest(manifest)) {
       data.domains_.insert(utterance.domain);

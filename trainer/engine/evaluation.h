@@ -39,6 +39,9 @@ struct EvaluationResult {
   std::vector<std::string> left_out;  // lines without an index: "audio: reason"
 };
 
+// `data.train` of the checkpoint's configuration; empty where it has none.
+std::vector<std::string> training_manifests(const LoadedCheckpoint& checkpoint);
+
 // What a checkpoint was trained on in its own run, as far as it says; what came before --init is not known to it.
 class TrainingData {
  public:

@@ -1,12 +1,14 @@
 #include "trainer/engine/quarantine_list.h"
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 #include <unordered_map>
 
 #include "data/sampler/quarantine.h"
-#include "trainer/base/config.h"
+#include "data/sampler/saved_state.h"
 #include "trainer/base/error.h"
+#include "trainer/engine/evaluation.h"
 #include "trainer/engine/progress.h"
 #include "trainer/engine/table.h"
 
@@ -15,77 +17,206 @@ namespace {
 
 constexpr double kFullCer = CerTable::kMaxCer;
 
-std::vector<std::string> manifests_of(const LoadedCheckpoint& checkpoint) {
-  const auto text = checkpoint.files.find("config.yaml");
-  if (text == checkpoint.files.end()) throw DataError(checkpoint.path.string(), ": expected config.yaml; found none");
-  Config config = Config::parse(text->second, (checkpoint.path / "config.yaml").string());
-  return config.root().child("data").texts("train", {});
+// The arrays of a checkpoint that speak of single utterances.
+struct Measured {
+  std::unordered_map<uint64_t, uint32_t> index;  // by stable id
+  std::map<uint32_t, Quarantine::Record> records;
+  std::vector<uint16_t> cer, visits;
+
+  static Measured of(const LoadedCheckpoint& checkpoint) {
+    const State& state = checkpoint.state;
+    if (!state.arrays.contains("sampler.quarantine.utterance"))
+      throw ConfigError(checkpoint.path.string(),
+                        ": expected a run with curriculum.type: curriculum; found another sampler, which measures no"
+                        " utterance and sets none aside");
+    Measured measured;
+    Quarantine quarantine({}, {});
+    quarantine.load(state, "sampler.quarantine");
+    measured.records = quarantine.records();
+    measured.cer = state.array<uint16_t>("sampler.table.cer");
+    measured.visits = state.array<uint16_t>("sampler.table.visits");
+    const auto ids = state.array<uint64_t>("sampler.ids");
+    for (const uint64_t id : ids) measured.index.emplace(id, static_cast<uint32_t>(measured.index.size()));
+    const bool is_sound = measured.cer.size() == ids.size() && measured.visits.size() == ids.size() &&
+                          (measured.records.empty() || measured.records.rbegin()->first < ids.size());
+    if (!is_sound)
+      throw DataError(checkpoint.path.string(), ": expected the sampler's arrays to be about ", ids.size(),
+                      " utterances; found others; the checkpoint is damaged");
+    return measured;
+  }
+};
+
+// A cut-off that is wrong for a way of speaking shows as speakers who are set aside far more than their domain.
+std::vector<SetAsideShare> conspicuous(const std::map<std::pair<std::string, std::string>, SetAsideShare>& speakers,
+                                       const std::map<std::string, SetAsideShare>& domains) {
+  constexpr uint64_t kLeast = 3, kMostSpeakers = 10;
+  const auto share_of = [](const SetAsideShare& one) {
+    return static_cast<double>(one.wrong_texts) / static_cast<double>(one.utterances);
+  };
+  std::vector<SetAsideShare> found;
+  for (const auto& [name, one] : speakers)
+    if (!one.speaker.empty() && one.wrong_texts >= kLeast && share_of(one) > 2 * share_of(domains.at(one.domain)))
+      found.push_back(one);
+  std::ranges::stable_sort(found, [&](const auto& a, const auto& b) { return share_of(a) > share_of(b); });
+  if (found.size() > kMostSpeakers) found.resize(kMostSpeakers);
+  return found;
 }
 
-std::unordered_map<uint64_t, Quarantine::Record> records_of(const LoadedCheckpoint& checkpoint) {
-  if (!checkpoint.state.arrays.contains("sampler.quarantine.utterance"))
-    throw ConfigError(checkpoint.path.string(),
-                      ": expected a run with curriculum.type: curriculum; found another sampler, which measures no"
-                      " utterance and sets none aside");
-  Quarantine quarantine({}, {});
-  quarantine.load(checkpoint.state, "sampler.quarantine");
-  const auto ids = checkpoint.state.array<uint64_t>("sampler.ids");
-  std::unordered_map<uint64_t, Quarantine::Record> records;
-  for (const auto& [index, record] : quarantine.records()) {
-    if (index >= ids.size())
-      throw DataError(checkpoint.path.string(), ": sampler.quarantine: expected utterances below ", ids.size(),
-                      "; found ", index, "; the checkpoint is damaged");
-    records[ids[index]] = record;
-  }
-  return records;
+void read_goodness(const State& state, std::map<std::string, SetAsideShare>& domains) {
+  read_saved("sampler", [&] {
+    const nlohmann::json& sampler = state.values.at("sampler");
+    for (size_t d = 0; d < sampler.at("domain_names").size(); ++d) {
+      const auto found = domains.find(sampler["domain_names"][d].get<std::string>());
+      if (found != domains.end())
+        found->second.is_good = sampler.at("domains").at(d).at("controller").at("is_good").get<bool>();
+    }
+  });
 }
+
+std::string without_control(std::string text) {
+  for (char& byte : text)
+    if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7F) byte = ' ';
+  return text;
+}
+
+// The end of the path tells files apart; segments of one file differ in their offset.
+std::string short_name(const Utterance& utterance) {
+  constexpr size_t kWidth = 40;
+  const fs::path path = utterance.audio_path;
+  std::string name = (path.parent_path().filename() / path.filename()).string();
+  if (utterance.offset_s > 0) name += concat(" @", format_duration(utterance.offset_s));
+  return fit_width(without_control(name), kWidth);
+}
+
+std::string share_table(const std::vector<SetAsideShare>& shares, const std::string& title) {
+  TextTable table(
+      {{title, TextTable::kLeft}, {"utterances"}, {"wrong text"}, {"share"}, {"unreadable"}, {"", TextTable::kLeft}});
+  for (const SetAsideShare& one : shares) {
+    const bool is_full = one.utterances >= 4 && one.wrong_texts >= one.utterances / 4;
+    const char* note = !one.is_good                     ? "too hard to judge texts: its median CER is above 20 %"
+                       : is_full && one.speaker.empty() ? "no more than a quarter is set aside: hard, rather than wrong"
+                                                        : "";
+    table.add_row({without_control(one.speaker.empty() ? one.domain : one.domain + " / " + one.speaker),
+                   std::to_string(one.utterances), std::to_string(one.wrong_texts),
+                   format_percent(static_cast<double>(one.wrong_texts) / static_cast<double>(one.utterances)),
+                   std::to_string(one.bad_files), note});
+  }
+  return table.text();
+}
+
+std::string utterance_table(const QuarantineList& list, size_t most, size_t width) {
+  constexpr size_t kLeastText = 20, kGap = 2;
+  std::vector<std::vector<std::string>> rows = {{"CER", "cut", "since step", "visits", "domain", "file"}};
+  for (const SetAside& one : list.utterances) {
+    if (rows.size() > most) break;
+    rows.push_back({one.is_bad_file ? "unreadable" : format_percent(one.cer),
+                    one.is_bad_file ? "-" : format_percent(one.cut), std::to_string(one.step),
+                    std::to_string(one.visits), without_control(one.utterance.domain), short_name(one.utterance)});
+  }
+  size_t taken = 0;
+  for (size_t column = 0; column < rows[0].size(); ++column) {
+    size_t widest = 0;
+    for (const auto& row : rows) widest = std::max(widest, display_width(row[column]));
+    taken += widest + kGap;
+  }
+  const size_t text_width = std::max(kLeastText, width > taken ? width - taken : 0);
+  std::vector<TextTable::Column> columns;
+  for (size_t column = 0; column < rows[0].size(); ++column)
+    columns.push_back({rows[0][column], column < 4 ? TextTable::kRight : TextTable::kLeft});
+  columns.push_back({"text", TextTable::kLeft});
+  TextTable table(columns);
+  for (size_t i = 1; i < rows.size(); ++i) {
+    rows[i].push_back(fit_width(without_control(list.utterances[i - 1].utterance.text), text_width));
+    table.add_row(rows[i]);
+  }
+  return table.text();
+}
+
+// Looks every utterance up that the run knows; a line that comes twice counts once.
+class Collector {
+ public:
+  explicit Collector(const LoadedCheckpoint& checkpoint) : measured_(Measured::of(checkpoint)) {}
+
+  void add(Utterance&& utterance, const std::string& line) {
+    const auto known = measured_.index.find(utterance.id);
+    if (known == measured_.index.end()) return;
+    const uint32_t i = known->second;
+    measured_.index.erase(known);
+    SetAsideShare& domain = domains_[utterance.domain];
+    SetAsideShare& speaker = speakers_[{utterance.domain, utterance.speaker}];
+    domain.domain = speaker.domain = utterance.domain;
+    speaker.speaker = utterance.speaker;
+    const auto found = measured_.records.find(i);
+    for (SetAsideShare* share : {&domain, &speaker}) {
+      ++share->utterances;
+      if (found != measured_.records.end()) ++(found->second.is_bad_file ? share->bad_files : share->wrong_texts);
+    }
+    if (found == measured_.records.end()) return;
+    const Quarantine::Record& record = found->second;
+    list_.utterances.push_back({std::move(utterance), line, record.is_bad_file, measured_.cer[i] / kFullCer, record.cut,
+                                record.step, measured_.visits[i]});
+  }
+
+  QuarantineList finish(const State& state) {
+    list_.unknown = measured_.records.size() - list_.utterances.size();
+    std::ranges::stable_sort(list_.utterances, [](const SetAside& a, const SetAside& b) {
+      return std::tuple(!a.is_bad_file, a.cer) > std::tuple(!b.is_bad_file, b.cer);
+    });
+    read_goodness(state, domains_);
+    for (const auto& [name, domain] : domains_) list_.domains.push_back(domain);
+    list_.speakers = conspicuous(speakers_, domains_);
+    return std::move(list_);
+  }
+
+ private:
+  Measured measured_;
+  std::map<std::string, SetAsideShare> domains_;
+  std::map<std::pair<std::string, std::string>, SetAsideShare> speakers_;
+  QuarantineList list_;
+};
 
 }  // namespace
 
-QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint) {
-  const auto records = records_of(checkpoint);
-  QuarantineList list;
-  if (records.empty()) return list;
-  for (const std::string& manifest : manifests_of(checkpoint))
-    scan_manifest(manifest, [&](Utterance&& utterance, const std::string&) {
-      const auto found = records.find(utterance.id);
-      if (found == records.end()) return;
-      const Quarantine::Record& record = found->second;
-      list.utterances.push_back({std::move(utterance), record.is_bad_file, record.cer_before / kFullCer,
-                                 record.cer / kFullCer, record.cut, record.step});
-    });
-  list.unknown = records.size() - list.utterances.size();
-  std::ranges::stable_sort(list.utterances, [](const SetAside& a, const SetAside& b) {
-    return std::tuple(a.is_bad_file, a.cer, a.cer_before) > std::tuple(b.is_bad_file, b.cer, b.cer_before);
-  });
+QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint, std::vector<std::string> manifests) {
+  Collector collector(checkpoint);
+  const bool is_own = manifests.empty();
+  if (is_own) manifests = training_manifests(checkpoint);
+  for (const std::string& manifest : manifests) {
+    if (is_own && !fs::is_regular_file(manifest))
+      throw DataError(manifest, ": expected a manifest that the run was trained on; found none, seen from ",
+                      fs::current_path().string(), "; name the manifests with --manifest");
+    scan_manifest(manifest,
+                  [&](Utterance&& utterance, const std::string& line) { collector.add(std::move(utterance), line); });
+  }
+  QuarantineList list = collector.finish(checkpoint.state);
+  if (list.domains.empty())
+    throw DataError(checkpoint.path.string(), ": expected the utterances that it was trained on; found none of them in",
+                    " the manifests; name others with --manifest");
   return list;
 }
 
-std::string quarantine_table(const QuarantineList& list, size_t most, size_t width) {
-  constexpr size_t kLeastText = 20;
-  TextTable table({{"CER"},
-                   {"before"},
-                   {"cut"},
-                   {"step"},
-                   {"domain", TextTable::kLeft},
-                   {"file", TextTable::kLeft},
-                   {"text", TextTable::kLeft}});
-  const size_t shown = std::min(most, list.utterances.size());
-  size_t taken = 0;  // by the longest domain and file
-  for (size_t i = 0; i < shown; ++i) {
-    const Utterance& one = list.utterances[i].utterance;
-    taken = std::max(taken, display_width(one.domain) + display_width(one.audio_path));
+std::string quarantine_text(const QuarantineList& list, size_t most, size_t width) {
+  std::string text = share_table(list.domains, "domain");
+  if (!list.speakers.empty())
+    text += "\nset aside far more often than their domain; listen whether it is the texts or the speech\n\n" +
+            share_table(list.speakers, "speaker");
+  if (list.utterances.empty()) return text;
+  text += "\n" + utterance_table(list, most, width);
+  if (list.utterances.size() > most)
+    text += concat("… ", list.utterances.size() - most, " more; --most shows, --out writes them\n");
+  return text;
+}
+
+std::string quarantine_manifest(const QuarantineList& list) {
+  std::string text;
+  for (const SetAside& one : list.utterances) {
+    if (one.is_bad_file) continue;
+    auto fields = nlohmann::ordered_json::parse(one.line);
+    fields["audio_filepath"] = fs::absolute(one.utterance.audio_path).lexically_normal().string();
+    fields["quarantine"] = {{"cer", one.cer}, {"cut", one.cut}, {"step", one.step}, {"visits", one.visits}};
+    text += fields.dump() + "\n";
   }
-  constexpr size_t kFigures = 32;  // four columns of figures, and all spaces between columns
-  const size_t text_width = std::max(kLeastText, width > taken + kFigures ? width - taken - kFigures : 0);
-  for (size_t i = 0; i < shown; ++i) {
-    const SetAside& one = list.utterances[i];
-    const auto figure = [&](double share) { return one.is_bad_file ? std::string("-") : format_percent(share); };
-    table.add_row({one.is_bad_file ? "unreadable" : format_percent(one.cer), figure(one.cer_before), figure(one.cut),
-                   std::to_string(one.step), one.utterance.domain, one.utterance.audio_path,
-                   fit_width(one.utterance.text, text_width)});
-  }
-  return table.text();
+  return text;
 }
 
 }  // namespace rehearse

@@ -9,26 +9,44 @@
 
 namespace rehearse {
 
-// An utterance whose text looks wrong, or whose file could not be read. CERs as training saw them.
+// An utterance whose text looks wrong, or whose file could not be read.
 struct SetAside {
   Utterance utterance;
+  std::string line;  // of its manifest
   bool is_bad_file = false;
-  double cer_before = 0;  // its table value before the last strike
-  double cer = 0;         // observed at the last strike
-  double cut = 0;         // of its domain, then
-  uint64_t step = 0;      // of the last strike
+  double cer = 0;       // its table value: what was observed of late
+  double cut = 0;       // of its domain when it was set aside
+  uint64_t step = 0;    // when that was, of the run that did it (fine-tuning takes the list along)
+  uint64_t visits = 0;  // draws so far, probes included
+};
+
+// How much of a domain, or of one of its speakers, is set aside.
+struct SetAsideShare {
+  std::string domain;
+  std::string speaker;  // empty: of the domain
+  uint64_t utterances = 0;
+  uint64_t wrong_texts = 0;
+  uint64_t bad_files = 0;
+  bool is_good = true;  // of a domain: its median CER is low enough to judge texts
 };
 
 struct QuarantineList {
-  std::vector<SetAside> utterances;  // the worst first
-  size_t unknown = 0;                // quarantined, but no longer in the manifests
+  std::vector<SetAside> utterances;  // wrong texts first, the worst of them in front
+  std::vector<SetAsideShare> domains;
+  std::vector<SetAsideShare> speakers;  // of whom far more is set aside than of their domain
+  uint64_t unknown = 0;                 // set aside, but not in the manifests
 };
 
-// `checkpoint` is loaded with its state; the utterances come from the manifests that its configuration names. DataError
-// when one of those is absent; ConfigError for a run without a curriculum.
-QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint);
+// `checkpoint` is loaded with its state. `manifests`: where the utterances are looked up; empty: those that the run was
+// trained on. DataError when one is absent or none of the utterances is in them; ConfigError for a run without a
+// curriculum.
+QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint, std::vector<std::string> manifests);
 
-// One line an utterance, the first `most` of them, for a terminal of `width` columns.
-std::string quarantine_table(const QuarantineList& list, size_t most, size_t width);
+// Domains, speakers, then one line an utterance, the first `most` of them, for a terminal of `width` columns.
+std::string quarantine_text(const QuarantineList& list, size_t most, size_t width);
+
+// The utterances with wrong texts as manifest lines: those of the source with an absolute path and `quarantine`
+// {cer, cut, step, visits}.
+std::string quarantine_manifest(const QuarantineList& list);
 
 }  // namespace rehearse

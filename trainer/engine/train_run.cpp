@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
+#include <fstream>
 #include <limits>
 #include <optional>
 
@@ -219,7 +220,8 @@ class Run {
                parts_.options.device, device_.is_cpu() ? "; " : " (" + device_.description() + "); ",
                parts_.recognizer->arena().num_parameters(), " parameters");
     const Precision precision = parts_.options.precision;
-    const bool has_instructions = has_instructions_for(precision, read_text("/proc/cpuinfo"));
+    std::ifstream cpu("/proc/cpuinfo");
+    const bool has_instructions = has_instructions_for(precision, {std::istreambuf_iterator<char>(cpu), {}});
     if (const std::string warning = precision_warning(precision, device_.torch(), has_instructions); !warning.empty())
       log_->warn(warning);
     log_->info(parts_.corpus->items().size(), " utterances, ", parts_.corpus->total_seconds() / 3600, " h in ",

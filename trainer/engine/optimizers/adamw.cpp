@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 #include "trainer/base/simd_clones.h"
 #include "trainer/engine/optimizer.h"
@@ -66,11 +67,11 @@ class AdamW : public Optimizer {
       update_segment(parameters.data() + segment.offset, gradients.data() + segment.offset,
                      average_.data() + segment.offset, square_.data() + segment.offset, segment.length, c);
     }
-    if (device_ && !on_device.empty())
-      device_->adamw(parameters.data(), gradients.data(), average_.data(), square_.data(), on_device.data(),
-                     static_cast<int64_t>(on_device.size()),
-                     {c.beta1, c.beta2, c.eps, c.inverse_root_correction2, c.gradient_scale},
-                     device_->current_stream());
+    if (on_device.empty()) return;
+    REHEARSE_CHECK(device_, "segments of a device have its kernels");
+    device_->adamw(parameters.data(), gradients.data(), average_.data(), square_.data(), on_device.data(),
+                   static_cast<int64_t>(on_device.size()),
+                   {c.beta1, c.beta2, c.eps, c.inverse_root_correction2, c.gradient_scale}, device_->current_stream());
   }
 
   std::vector<std::pair<std::string, std::span<float>>> state() override {

@@ -1,3 +1,4 @@
+#include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 #include "trainer/base/simd_clones.h"
 #include "trainer/engine/optimizer.h"
@@ -52,11 +53,12 @@ class Sgd : public Optimizer {
       update_segment(parameters.data() + segment.offset, gradients.data() + segment.offset,
                      velocity_.data() + segment.offset, segment.length, c);
     }
-    if (device_ && !on_device.empty())
-      device_->sgd(parameters.data(), gradients.data(), velocity_.data(), on_device.data(),
-                   static_cast<int64_t>(on_device.size()),
-                   {static_cast<float>(options_.momentum), static_cast<float>(gradient_scale), options_.is_nesterov},
-                   device_->current_stream());
+    if (on_device.empty()) return;
+    REHEARSE_CHECK(device_, "segments of a device have its kernels");
+    device_->sgd(parameters.data(), gradients.data(), velocity_.data(), on_device.data(),
+                 static_cast<int64_t>(on_device.size()),
+                 {static_cast<float>(options_.momentum), static_cast<float>(gradient_scale), options_.is_nesterov},
+                 device_->current_stream());
   }
 
   std::vector<std::pair<std::string, std::span<float>>> state() override { return {{"momentum", velocity_.on_host()}}; }
