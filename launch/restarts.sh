@@ -1,4 +1,4 @@
-# Sourced by launch/run.sh for --restarts: when a run may start again, with which words, and on which hosts.
+# Sourced by launch/run.sh: which hosts answer, when a run may start again (--restarts), with which words, and where.
 
 # 4: a peer or device failed; from 128 on a signal ended a rank or mpirun.
 may_restart() { (($1 == 4 || $1 >= 128)); }
@@ -44,6 +44,36 @@ hosts_and_slots() {
         if (count == "") unknown[$1] = 1
         slots[$1] += count }
       END { for (i = 1; i <= n; i++) print order[i], (order[i] in unknown ? int((ranks + n - 1) / n) : slots[order[i]]) }'
+}
+
+# Under another name, as mpirun would find out.
+resolves_to_this_host() {
+  local address
+  while read -r address _; do
+    if is_this_host "$address"; then return; fi
+  done < <(timeout "$host_timeout" getent ahosts "$1")
+  return 1
+}
+
+# Those of --hosts or --hostfile that give no sign of life, one a line; all are asked at once.
+silent_hosts() {
+  local host
+  while read -r host _; do
+    { answers "$host" || resolves_to_this_host "$host" || echo "$host"; } &
+  done < <(hosts_and_slots)
+  wait
+}
+
+# Before the first start a host that does not answer is rather a wrong name than a lost host, so nothing is left out. Under
+# Slurm mpirun starts its daemons with srun, and ssh need not work.
+expect_answers() {
+  local silent
+  [[ -n $hosts$hostfile && -z ${SLURM_JOB_ID:-} ]] || return 0
+  mapfile -t silent < <(silent_hosts | sort)
+  ((${#silent[@]} > 0)) || return 0
+  echo "run: expected an answer from every host; found none within $host_timeout s from ${silent[*]};" \
+    "mend what \`$(launch_agent) ${silent[0]} true\` says, or leave them out of --hosts or --hostfile" >&2
+  exit 4
 }
 
 # Leaves out of `hosts` what does not answer, and makes `ranks` the largest number that the slots left hold and that

@@ -8,7 +8,7 @@ usage() {
 launch/run.sh -n N [options] -- COMMAND ARGS: run `rehearse COMMAND ARGS` on N ranks.
 
   -n N                  number of ranks
-  --hosts A:2,B:2       hosts and the slots to use on each
+  --hosts A:2,B:2       hosts and the slots to use on each; one that does not answer at the start ends it with exit code 4
   --hostfile FILE       the same from a file (launch/hostfile.example)
   --bind auto|none|core auto: an equal share of this machine's cores for each rank when they divide evenly, else none
   -x NAME[=VALUE]       pass a variable to ranks on other hosts (REHEARSE_*, OMP_*, NCCL_*, CUDA_VISIBLE_DEVICES do anyway)
@@ -114,6 +114,7 @@ build_line
 if ((dry_run)); then printf '%q ' "${line[@]}"; echo; exit 0; fi
 command -v mpirun >/dev/null || stop "mpirun: expected OpenMPI; found nothing on the PATH; run launch/setup.sh"
 [[ -x $binary ]] || stop "$binary: expected the program; found nothing; run launch/setup.sh"
+expect_answers
 
 signals=0 timer="" mpirun_pid="" is_starting=0 earlier_pid=none status=130
 polite() {
@@ -160,8 +161,9 @@ run_ranks() {
     if ((before == signals)); then break; fi
   done
   mpirun_pid=""
-  # What mpirun makes of a daemon on another host that it lost, whatever the ranks said: a peer failed.
-  if ((status == 205)); then status=4; fi
+  # What mpirun makes of a daemon on another host that it lost (205) or could not start (255), whatever the ranks said: a
+  # peer failed.
+  if ((status == 205 || status == 255)); then status=4; fi
 }
 
 while :; do

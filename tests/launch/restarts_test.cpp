@@ -1,4 +1,4 @@
-// launch/run.sh --restarts with stand-ins for mpirun and for ssh.
+// launch/run.sh with stand-ins for mpirun and for ssh: hosts that answer or not, and --restarts.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -27,6 +27,10 @@ class LaunchRestarts : public LaunchRun {
   void mpirun_ends_with(const std::string& codes) {
     stand_in("echo \"mpirun $*\" >>" + folder_ + "/calls\ncodes=(" + codes + ")\nexit ${codes[$(wc -l <" + folder_ +
              "/calls)-1]}\n");
+  }
+  // Every host answers until the first run has begun, then those for which `body` succeeds.
+  void later_answers(const std::string& body) {
+    stand_in("[[ -e " + folder_ + "/calls ]] || exit 0\n" + body, "agent");
   }
   int run_train(std::vector<std::string> options, std::vector<std::string> more = {}) {
     std::vector<std::string> line = {"-n", "4", "--pause", "0", "--binary", "/bin/true"};
@@ -113,7 +117,7 @@ TEST_F(LaunchRestarts, ASecondRunCanStillBeAskedToSave) {
 
 TEST_F(LaunchRestarts, AHostThatDoesNotAnswerIsLeftOutWithItsRanks) {
   mpirun_ends_with("4 0");
-  stand_in("[[ $1 != b ]]\n", "agent");
+  later_answers("[[ $1 != b ]]\n");
   EXPECT_EQ(run_train({"--hosts", "a:2,b:1,c:1", "--restarts", "1"}), 0);
   EXPECT_THAT(calls(),
               ElementsAre(HasSubstr("-n 4 "), ::testing::AllOf(HasSubstr("-n 2 "), HasSubstr("--host a:2,c:1"))))
@@ -124,7 +128,7 @@ TEST_F(LaunchRestarts, AHostThatDoesNotAnswerIsLeftOutWithItsRanks) {
 
 TEST_F(LaunchRestarts, AHostThatHangsIsLeftOutAfterTheTimeLimit) {
   mpirun_ends_with("4 0");
-  stand_in("[[ $1 == a ]] || exec sleep 60\n", "agent");
+  later_answers("[[ $1 == a ]] || exec sleep 60\n");
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(run_train({"--hosts", "a:2,b:2", "--restarts", "1", "--host-timeout", "3"}), 0);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
@@ -141,7 +145,7 @@ TEST_F(LaunchRestarts, HostsThatAnswerStayAsTheyWere) {
 
 TEST_F(LaunchRestarts, AHostFileIsReadTheSameWay) {
   mpirun_ends_with("137 0");
-  stand_in("[[ $1 == node1 ]]\n", "agent");
+  later_answers("[[ $1 == node1 ]]\n");
   EXPECT_EQ(run_train({"--hostfile", REHEARSE_SOURCE_DIR "/launch/hostfile.example", "--restarts", "1"}), 0);
   EXPECT_THAT(calls().front(), HasSubstr("--hostfile "));
   EXPECT_THAT(calls().back(),
@@ -150,7 +154,7 @@ TEST_F(LaunchRestarts, AHostFileIsReadTheSameWay) {
 
 TEST_F(LaunchRestarts, ThisHostIsNotAskedAndNotNamedWhenItIsTheOnlyOneLeft) {
   mpirun_ends_with("4 0");
-  stand_in("exit 255\n", "agent");
+  later_answers("exit 255\n");
   EXPECT_EQ(run_train({"--hosts", "localhost:2,b:2", "--restarts", "1"}), 0);
   EXPECT_THAT(calls().back(), ::testing::AllOf(HasSubstr("-n 2 "), Not(HasSubstr("--host "))));
   EXPECT_THAT(output(), HasSubstr("run: 2 rank(s) instead of 4, on localhost:2\n"));
@@ -158,10 +162,35 @@ TEST_F(LaunchRestarts, ThisHostIsNotAskedAndNotNamedWhenItIsTheOnlyOneLeft) {
 
 TEST_F(LaunchRestarts, WithNoHostLeftTheRunEnds) {
   mpirun_ends_with("4 0");
-  stand_in("exit 255\n", "agent");
+  later_answers("exit 255\n");
   EXPECT_EQ(run_train({"--hosts", "a:2,b:2", "--restarts", "1"}), 4);
   EXPECT_THAT(output(), HasSubstr("run: no host is left"));
   EXPECT_EQ(calls().size(), 1u);
+}
+
+TEST_F(LaunchRestarts, AHostThatDoesNotAnswerAtTheStartIsNamedAndNothingIsStarted) {
+  mpirun_ends_with("0");
+  stand_in("[[ $1 == b.invalid ]]\n", "agent");
+  const std::vector<std::string> options = {"--hosts", "a.invalid:1,b.invalid:2,c.invalid:1", "--host-timeout", "3"};
+  EXPECT_EQ(run_train(options), 4);
+  EXPECT_THAT(output(), HasSubstr("found none within 3 s from a.invalid c.invalid; mend what `" + folder_ +
+                                  "/agent a.invalid true` says"));
+  EXPECT_EQ(run_train({options[0], options[1], options[2], options[3], "--restarts", "3"}), 4);
+  EXPECT_TRUE(calls().empty());
+}
+
+TEST_F(LaunchRestarts, UnderSlurmNoHostIsAsked) {
+  mpirun_ends_with("0");
+  stand_in("exit 255\n", "agent");
+  setenv("SLURM_JOB_ID", "17", 1);
+  EXPECT_EQ(run_train({"--hosts", "a:2,b:2"}), 0);
+  unsetenv("SLURM_JOB_ID");
+  EXPECT_EQ(calls().size(), 1u);
+}
+
+TEST_F(LaunchRestarts, ADaemonThatMpirunCouldNotStartIsAFailedPeer) {
+  mpirun_ends_with("255");
+  EXPECT_EQ(run_train({}), 4);
 }
 
 TEST_F(LaunchRestarts, WrongUseExitsWithTwo) {
