@@ -2,8 +2,8 @@
 # peer.sh OUT [SEEDS]: trains on the quick start's corpus with trainer and peer in turn, same minutes; compares test CER.
 # Needs what launch/quickstart.sh makes in corpora/quickstart before it trains.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=$(realpath -m "${1:?expected a folder for runs}") seeds=${2:-"1 2 3"}
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 corpus=$PWD/corpora/quickstart
 known=(studio phone radio crowd)
 mkdir -p "$out"
@@ -23,4 +23,6 @@ for seed in $seeds; do
       --set "data.valid=[$(join "${tests[@]}")]" --set "data.tokenizer=$corpus/characters.txt") >"$peer.log" 2>&1
   ours+=("$run/evaluation.json") peers+=("$peer/result.json")
 done
-.deps/python/bin/python experiments/benchmarks/peers/compare.py --ours "${ours[@]}" --peer "${peers[@]}" | tee "$out/comparison.txt"
+python=.deps/python/bin/python peers_folder=experiments/benchmarks/peers
+$python $peers_folder/results.py --ours "${ours[@]}" --peer "${peers[@]}" --commit "$(git describe --always --dirty)" --out "$out/results.json"
+$python $peers_folder/compare.py --results "$out/results.json" | tee "$out/comparison.txt"

@@ -1,8 +1,8 @@
 """Macro CER of two systems and the 95 % interval of their difference.
 
-`python compare.py --ours A.json... --peer B.json...`
+`python compare.py --ours A.json... --peer B.json...`, or `--results FILE` of an experiment (written by results.py)
 
-Each file is one seed: `rehearse evaluate --json` or result.json of train.py. The bootstrap is paired by utterance: one
+Each of A and B is one seed: `rehearse evaluate --json` or result.json of train.py. The bootstrap is paired by utterance: one
 resample of the utterances of each domain serves both systems; the seeds of each system are resampled on their own.
 """
 
@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+
+import results
 
 
 def read(path):
@@ -72,12 +74,19 @@ def bootstrap(domains, resamples, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ours", nargs="+", required=True)
-    parser.add_argument("--peer", nargs="+", required=True)
+    parser.add_argument("--ours", nargs="+")
+    parser.add_argument("--peer", nargs="+")
+    parser.add_argument("--results", help="instead of --ours and --peer")
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    domains = arrays([[read(path) for path in arguments.ours], [read(path) for path in arguments.peer]])
+    if bool(arguments.results) == bool(arguments.ours or arguments.peer) or bool(arguments.ours) != bool(arguments.peer):
+        parser.error("expected --ours and --peer, or --results alone")
+    if arguments.results:
+        systems = results.read(arguments.results)
+    else:
+        systems = [[read(path) for path in paths] for paths in (arguments.ours, arguments.peer)]
+    domains = arrays(systems)
     print("| domain | utterances | ours CER % | peer CER % |\n|---|---|---|---|")
     for domain, edits, lengths in domains:
         ours, peer = (100 * e.sum(1).mean() / lengths.sum() for e in edits)
@@ -86,7 +95,7 @@ def main():
     low, high = 100 * bootstrap(domains, arguments.resamples, arguments.seed)
     print(f"| **macro** | {sum(len(d[2]) for d in domains)} | {ours:.2f} | {peer:.2f} |")
     print(f"\ndifference (ours - peer): {ours - peer:+.2f} points, 95 % interval [{low:+.2f}, {high:+.2f}] "
-          f"({len(arguments.ours)} and {len(arguments.peer)} seeds, {arguments.resamples} resamples)")
+          f"({len(systems[0])} and {len(systems[1])} seeds, {arguments.resamples} resamples)")
 
 
 if __name__ == "__main__":
