@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh OUT: fine-tunes runs/quickstart on the domain `drive` with and without rehearsal of the old domains; same updates.
+# run.sh OUT [MINUTES]: fine-tunes runs/quickstart on the domain `drive` with and without rehearsal of the old domains; same minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=${1:?expected a folder for the runs} minutes=${2:-1.75}

@@ -12,6 +12,7 @@ import torch
 import compare
 import golden_update
 import model as acoustic
+import results
 from corpus import BatchPlans, Utterance, cut
 from features import FrontEnd, spec_augment
 from text import Characters, edit_distance, normalize
@@ -146,6 +147,16 @@ class Comparison(unittest.TestCase):
         self.assertTrue(0.03 < low < 0.05 < high < 0.07, (low, high))
         low, high = compare.bootstrap(compare.arrays([[better], [better]]), 50, 1)
         self.assertEqual((low, high), (0.0, 0.0))
+
+    def test_a_results_file_gives_back_the_runs_it_was_made_of(self):
+        rows = {"a": {"1.wav": (2, 10), "2.wav": (0, 7)}, "b": {"1.wav": (1, 3)}}
+        utterances = {d: {"names": sorted(r), "lengths": [r[n][1] for n in sorted(r)]} for d, r in rows.items()}
+        runs = [results.summary(program, {"seed": 1}, rows, utterances) for program in ("trainer", "peer", "peer")]
+        self.assertEqual(runs[0]["cer_percent"], {"macro": 22.55, "a": 11.76, "b": 33.33})
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "results.json"
+            path.write_text(results.as_lines({"runs": runs, "utterances": utterances}), encoding="utf-8")
+            self.assertEqual(results.read(path), [[rows], [rows, rows]])
 
 
 class GoldenUpdate(unittest.TestCase):
