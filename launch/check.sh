@@ -10,17 +10,19 @@ launch/check.sh [options]: format, build and all tests. Needs clang-format 14.
   --fix         format the files instead of complaining
   --tidy [REV]  also clang-tidy the sources changed since REV (default: the last commit of origin's main, else HEAD~1)
   --asan        also build with the address and undefined-behaviour sanitizers and run the tests that are not multi-rank
+  --tsan        also build the tests without libtorch with the thread sanitizer and run them; the first race ends it
   --no-test     stop after format and tidy
 EOF
 }
 
 stop() { printf 'check: %s\n' "$*" >&2; exit 2; }
-fix=0 tidy=0 base="" asan=0 test=1
+fix=0 tidy=0 base="" asan=0 tsan=0 test=1
 while (($#)); do
   case $1 in
     --fix) fix=1 ;;
     --tidy) tidy=1; if [[ -n ${2:-} && $2 != --* ]]; then base=$2; shift; fi ;;
     --asan) asan=1 ;;
+    --tsan) tsan=1 ;;
     --no-test) test=0 ;;
     --help|-h) usage; exit 0 ;;
     *) usage >&2; stop "unknown option '$1'" ;;
@@ -67,8 +69,20 @@ check_asan() {
   ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build-asan --output-on-failure -j2 -LE '^(gpu|mpi)$'
 }
 
+# libtorch, OpenMPI and HDF5 are not built for the thread sanitizer. These tests see no libtorch and start no MPI.
+check_tsan() {
+  local tests=(base_tests data_tests sampler_tests engine_tests engine_core_tests engine_io_tests) name
+  cmake --preset tsan | sed -n '/Warning\|Error/p'
+  cmake --build --preset tsan --target "${tests[@]}"
+  for name in "${tests[@]}"; do
+    TSAN_OPTIONS=halt_on_error=1 "build-tsan/bin/$name" --gtest_brief=1
+  done
+  echo "check: the thread sanitizer has nothing to say about ${tests[*]}"
+}
+
 check_format
 if ((tidy)); then launch/setup.sh; check_tidy; fi
 if ((test)); then launch/test.sh; fi
 if ((asan)); then check_asan; fi
+if ((tsan)); then check_tsan; fi
 echo "check: passed"

@@ -41,6 +41,15 @@ TEST(CommandLine, AMisspeltVerbNamesTheNearestOne) {
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
 }
 
+TEST(CommandLine, TheVersionSaysHowTheProgramWasBuilt) {
+  const ProcessResult result = run_rehearse({"--version"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, StartsWith("rehearse "));
+  EXPECT_THAT(result.out, ::testing::ContainsRegex("\n  CUDA plug-in: (on|off)"));
+  EXPECT_THAT(result.out, ::testing::ContainsRegex("\n  sanitizers: [a-z]"));
+  EXPECT_THAT(result.out, ::testing::ContainsRegex("\n  flags: .*-ffp-contract=fast.*, sampler -ffp-contract=off\n"));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Verb,
                          ::testing::Values("train", "check", "doctor", "evaluate", "transcribe", "checkpoint",
                                            "tokenizer", "import", "pack", "report", "synth"),

@@ -18,7 +18,7 @@ class CheckpointCommand : public Command {
            "  rehearse checkpoint verify runs/quickstart --step 1200\n"
            "  rehearse checkpoint inspect runs/quickstart             # the best, else the newest\n"
            "  rehearse checkpoint diff runs/a runs/b --step 1200      # exit code 0: equal bit for bit; 3: different\n"
-           "  rehearse checkpoint average runs/quickstart --last 5 --out runs/quickstart-mean\n"
+           "  rehearse checkpoint average runs/quickstart --last 2 --out runs/quickstart-mean\n"
            "  rehearse checkpoint average A B C --out D               # D: for evaluate, transcribe, train --init\n";
   }
   void declare(CLI::App& app) override {

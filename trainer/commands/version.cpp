@@ -51,7 +51,8 @@ std::map<std::string, std::string> linked_versions() {
 
 std::string version_text() {
   std::string text = concat("rehearse ", REHEARSE_VERSION, ", commit ", REHEARSE_COMMIT, ", ", REHEARSE_BUILD, ", ",
-                            REHEARSE_COMPILER);
+                            REHEARSE_COMPILER, "\n  CUDA plug-in: ", REHEARSE_CUDA_PLUGIN,
+                            "\n  sanitizers: ", REHEARSE_SANITIZERS, "\n  flags: ", REHEARSE_FLAGS);
   for (const auto& [name, version] : linked_versions()) text += concat("\n  ", name, " ", version);
   return text;
 }
