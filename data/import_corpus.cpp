@@ -10,12 +10,6 @@
 namespace rehearse {
 namespace {
 
-// A subset may be called like one of our own files.
-std::string manifest_of_subset(const std::string& subset) {
-  const bool is_taken = subset == "manifest" || subset == "rejected";
-  return subset + (is_taken ? "_subset.jsonl" : ".jsonl");
-}
-
 // What a rounded duration may exceed its file by.
 constexpr double kDurationSlackSeconds = 0.1;
 
@@ -72,6 +66,12 @@ void make_ids_unique(ImportedCorpus& corpus, const fs::path& root) {
 
 }  // namespace
 
+// A subset may be called like one of our own files.
+std::string manifest_of_subset(const std::string& subset) {
+  const bool is_taken = subset == "manifest" || subset == "rejected";
+  return subset + (is_taken ? "_subset.jsonl" : ".jsonl");
+}
+
 ImportSummary import_corpus(const Importer& importer, const fs::path& source, const fs::path& folder,
                             const AudioReaders& readers, const std::function<void(size_t, size_t)>& progress) {
   ImportedCorpus corpus = importer.read(source);
@@ -92,9 +92,10 @@ ImportSummary import_corpus(const Importer& importer, const fs::path& source, co
     for (const std::string& subset : subsets) parts[subset].push_back(utterance);
   }
   write_manifest((folder / "manifest.jsonl").string(), all);
+  // Also when there is only one: the same command line goes on for a part of a corpus as for all of it.
   for (const auto& [subset, utterances] : parts) {
     summary.subsets[subset] = utterances.size();
-    if (parts.size() > 1) write_manifest((folder / manifest_of_subset(subset)).string(), utterances);
+    write_manifest((folder / manifest_of_subset(subset)).string(), utterances);
   }
   summary.utterances = all.size();
   summary.rejected = std::move(corpus.rejected);

@@ -18,8 +18,11 @@ struct ImportSummary {
   std::vector<RejectedSource> rejected;
 };
 
-// Writes folder/manifest.jsonl, folder/<subset>.jsonl when the source has several subsets, and folder/rejected.jsonl
-// when something was left out. progress(done, total) is called after each file. DataError when nothing is usable.
+// File name of a subset's manifest: <subset>.jsonl, or <subset>_subset.jsonl where that name is one of our own.
+std::string manifest_of_subset(const std::string& subset);
+
+// Writes folder/manifest.jsonl, a manifest for each subset of the source, and folder/rejected.jsonl when something was
+// left out. progress(done, total) is called after each file. DataError when nothing is usable.
 ImportSummary import_corpus(const Importer& importer, const fs::path& source, const fs::path& folder,
                             const AudioReaders& readers, const std::function<void(size_t, size_t)>& progress = {});
 

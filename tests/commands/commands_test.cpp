@@ -93,6 +93,8 @@ TEST_F(Commands, ImportWritesAManifestThatOthersRead) {
   EXPECT_THAT(result.out, HasSubstr("imported 1 utterances"));
   EXPECT_THAT(result.out, HasSubstr("1 rejected"));
   EXPECT_THAT(read_text(path("imported/manifest.jsonl")), HasSubstr("calls"));
+  EXPECT_THAT(result.out, HasSubstr("imported/nemo.jsonl: 1 utterances"));
+  EXPECT_EQ(read_text(path("imported/nemo.jsonl")), read_text(path("imported/manifest.jsonl")));
 }
 
 TEST_F(Commands, APackIsScoredLikeItsFiles) {

@@ -48,9 +48,8 @@ class ImportCommand : public Command {
     std::cout << "imported " << summary.utterances << " utterances, " << summary.seconds / 3600 << " hours to "
               << folder_ << "/manifest.jsonl; " << summary.rejected.size() << " rejected"
               << (summary.rejected.empty() ? "" : " (all in " + folder_ + "/rejected.jsonl)") << "\n";
-    if (summary.subsets.size() > 1)
-      for (const auto& [subset, count] : summary.subsets)
-        std::cout << "  " << folder_ << "/" << subset << ".jsonl: " << count << " utterances\n";
+    for (const auto& [subset, count] : summary.subsets)
+      std::cout << "  " << folder_ << "/" << manifest_of_subset(subset) << ": " << count << " utterances\n";
     return kExitOk;
   }
 
