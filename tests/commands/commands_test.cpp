@@ -55,6 +55,29 @@ INSTANTIATE_TEST_SUITE_P(All, Verb,
                                            "tokenizer", "import", "pack", "report", "synth"),
                          [](const auto& info) { return std::string(info.param); });
 
+TEST(NumberOptions, SayWhatWasExpectedAndFound) {
+  const struct {
+    std::vector<std::string> line;
+    std::string complaint;
+  } cases[] = {
+      {{"checkpoint", "verify", "run", "--step", "-7"}, "--step: expected a whole number of at least 0; found -7"},
+      {{"checkpoint", "verify", "run", "--step", "abc"}, "--step: expected a whole number of at least 0; found abc"},
+      {{"checkpoint", "verify", "run", "--step", "1.5"}, "--step: expected a whole number of at least 0; found 1.5"},
+      {{"train", "run.yaml", "--profile", "0"}, "--profile: expected a whole number of at least 1; found 0"},
+      {{"synth", "c.yaml", "--out", "c", "--utterances", "0"}, "--utterances: expected a whole number of at least 1"},
+      {{"pack", "m.jsonl", "--out", "p", "--shard-mb", "x"}, "expected a whole number from 1 to 1024; found x"},
+      {{"transcribe", "run", "a.wav", "--window", "nan"}, "--window: expected a number from 0.5 to 3600; found nan"},
+      {{"bench", "comm", "--min", "2G"}, "--min: expected a whole number from 4 to 1073741824; found 2147483648"},
+  };
+  for (const auto& one : cases) {
+    const ProcessResult result = run_rehearse(one.line);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(one.complaint));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+  EXPECT_THAT(run_rehearse({"synth", "--help"}).out, HasSubstr("at least 1"));
+}
+
 // Reference and hypothesis of every line.
 std::vector<std::string> heard(const std::string& lines) {
   std::vector<std::string> pairs;

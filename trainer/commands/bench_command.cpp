@@ -2,12 +2,13 @@
 
 #include "trainer/base/error.h"
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 #include "trainer/engine/comm_bench_run.h"
 
 namespace rehearse {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{1} << 30;  // MPI counts are int
+constexpr int64_t kMaxBytes = int64_t{1} << 30;  // MPI counts are int
 
 class BenchCommand : public Command {
  public:
@@ -24,17 +25,17 @@ class BenchCommand : public Command {
         ->check(CLI::IsMember({"comm"}));
     app.add_option("--min", options.min_bytes, "smallest size in bytes, such as 8 or 4K")
         ->transform(CLI::AsSizeValue(false))
-        ->check(CLI::Range(uint64_t{4}, kMaxBytes))
+        ->check(whole_between(4, kMaxBytes))
         ->capture_default_str();
     app.add_option("--max", options.max_bytes, "largest size")
         ->transform(CLI::AsSizeValue(false))
-        ->check(CLI::Range(uint64_t{4}, kMaxBytes))
+        ->check(whole_between(4, kMaxBytes))
         ->capture_default_str();
     app.add_option("--factor", options.factor, "each size is this many times the one before")
-        ->check(CLI::Range(2, 1 << 20))
+        ->check(whole_between(2, 1 << 20))
         ->capture_default_str();
     app.add_option("--iterations", options.iterations, "timed calls for each size")
-        ->check(CLI::Range(1, 1000000))
+        ->check(whole_between(1, 1000000))
         ->capture_default_str();
     app.add_option("--device", request_.device, "where all_reduce finds its values: cpu or cuda")
         ->check(CLI::IsMember({"cpu", "cuda"}))

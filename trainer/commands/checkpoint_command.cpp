@@ -3,6 +3,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 #include "trainer/engine/checkpoint_average.h"
 #include "trainer/engine/checkpoint_diff.h"
 #include "trainer/engine/checkpoint_report.h"
@@ -29,8 +30,8 @@ class CheckpointCommand : public Command {
         ->check(CLI::IsMember({"verify", "inspect", "diff", "average"}));
     app.add_option("CHECKPOINT", paths_, "checkpoints or run folders: one, two for diff, several for average")
         ->required();
-    app.add_option("--step", step_, "of a run folder, take the checkpoint of this step")->check(CLI::NonNegativeNumber);
-    app.add_option("--last", last_, "average: the newest so many of one run folder")->check(CLI::PositiveNumber);
+    app.add_option("--step", step_, "of a run folder, take the checkpoint of this step")->check(at_least(0));
+    app.add_option("--last", last_, "average: the newest so many of one run folder")->check(at_least(1));
     app.add_option("--out", out_, "average: the new checkpoint, a folder that does not exist yet");
   }
   int run() override {

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 #include "trainer/engine/evaluate_run.h"
 
 namespace rehearse {
@@ -23,12 +24,11 @@ class EvaluateCommand : public Command {
         ->delimiter(',')
         ->allow_extra_args(false)
         ->check(CLI::ExistingFile);
-    app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")
-        ->check(CLI::NonNegativeNumber);
+    app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")->check(at_least(0));
     app.add_option("--json", request_.json_path, "write all figures here, for `rehearse report --before/--after`");
     app.add_option("--hypotheses", request_.hypotheses_path, "write every utterance here, as JSON Lines");
     app.add_option("--batch-seconds", request_.batch_seconds, "padded seconds of audio computed at once")
-        ->check(CLI::Range(1.0, 1e5))
+        ->check(number_between(1.0, 1e5))
         ->capture_default_str();
   }
   int run() override { return evaluate(request_); }

@@ -6,6 +6,7 @@
 #include "data/pack_corpus.h"
 #include "trainer/base/log.h"
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 
 namespace rehearse {
 namespace {
@@ -30,10 +31,10 @@ class PackCommand : public Command {
         ->check(CLI::IsMember({"flac", "int16"}))
         ->capture_default_str();
     app.add_option("--rate", options_.sample_rate_hz, "sample rate in Hz")
-        ->check(CLI::Range(1000, 768000))
+        ->check(whole_between(1000, 768000))
         ->capture_default_str();
     app.add_option("--shard-mb", shard_mb_, "longest shard file in MiB")
-        ->check(CLI::Range(1, 1024))
+        ->check(whole_between(1, 1024))
         ->capture_default_str();
   }
 

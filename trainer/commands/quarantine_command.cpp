@@ -4,6 +4,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 #include "trainer/engine/checkpoint_report.h"
 #include "trainer/engine/quarantine_list.h"
 #include "trainer/engine/run_log.h"
@@ -23,12 +24,12 @@ class QuarantineCommand : public Command {
   }
   void declare(CLI::App& app) override {
     app.add_option("CHECKPOINT", path_, "a checkpoint, or a run folder, whose newest one counts")->required();
-    app.add_option("--step", step_, "of a run folder, take the checkpoint of this step")->check(CLI::NonNegativeNumber);
+    app.add_option("--step", step_, "of a run folder, take the checkpoint of this step")->check(at_least(0));
     app.add_option("--manifest", manifests_,
                    "where the utterances are looked up, separated by commas; default: the"
                    " manifests that the run was trained on")
         ->delimiter(',');
-    app.add_option("--most", most_, "utterances to show")->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--most", most_, "utterances to show")->check(at_least(1))->capture_default_str();
     app.add_option("--out", out_, "also write all that can be read as a manifest, the worst first");
   }
   int run() override {

@@ -13,6 +13,7 @@
 #include "trainer/base/error.h"
 #include "trainer/base/log.h"
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 
 namespace rehearse {
 namespace {
@@ -43,9 +44,9 @@ class SynthCommand : public Command {
     app.add_option("config", config_, "corpus file with a `synth` section")->required();
     app.add_option("--out", folder_, "folder of the corpus")->required();
     app.add_option("--utterances", utterances_, "training utterances per domain, and at most as many in other sets")
-        ->check(CLI::PositiveNumber);
-    app.add_option("--seed", seed_, "replaces synth.seed")->check(CLI::NonNegativeNumber);
-    app.add_option("--jobs", jobs_, "threads (default: the cores of this machine)")->check(CLI::PositiveNumber);
+        ->check(at_least(1));
+    app.add_option("--seed", seed_, "replaces synth.seed")->check(at_least(0));
+    app.add_option("--jobs", jobs_, "threads (default: the cores of this machine)")->check(at_least(1));
     app.add_option("--set", overrides_, "replaces one value, e.g. synth.test_utterances=20");
   }
 

@@ -10,6 +10,7 @@
 #include "data/text/tokenizer.h"
 #include "trainer/base/error.h"
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 
 namespace rehearse {
 
@@ -63,7 +64,7 @@ class TokenizerCommand final : public Command {
     app.add_option("--kind", kind_, "char, bpe or unigram")->capture_default_str();
     app.add_option("--size", size_, "number of tokens (bpe and unigram)")
         ->capture_default_str()
-        ->check(CLI::Range(2, 100000));
+        ->check(whole_between(2, 100000));
     app.add_option("--normalizer", normalizer_, "basic/1 or raw/1; the same as data.normalizer")->capture_default_str();
     app.add_option("--out", out_, "file to write: *.txt for characters, *.model for bpe and unigram")->required();
   }

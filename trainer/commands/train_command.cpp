@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 #include "trainer/commands/version.h"
 #include "trainer/engine/train_run.h"
 
@@ -24,7 +25,7 @@ class TrainCommand : public Command {
     app.add_flag("--strict-resume", request_.strict_resume, "refuse to resume where the result would not be bit-exact");
     app.add_option("--profile", request_.profile_steps,
                    "draw this many steps of every rank into profile/rank-R.json of the run folder")
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_option("--init", request_.init, "start from the weights and the CER table of this checkpoint or run");
     app.add_option(
         "--replay-observations", request_.replay_observations,

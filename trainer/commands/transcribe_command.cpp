@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "trainer/commands/command.h"
+#include "trainer/commands/number_checks.h"
 #include "trainer/engine/transcribe_run.h"
 
 namespace rehearse {
@@ -19,15 +20,14 @@ class TranscribeCommand : public Command {
                    "checkpoint, or run folder (its best checkpoint, else its newest)")
         ->required();
     app.add_option("FILE", request_.files, "audio files")->required();
-    app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")
-        ->check(CLI::NonNegativeNumber);
+    app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")->check(at_least(0));
     app.add_flag("--json", request_.as_json, "one JSON object a line: text, words and tokens with times in seconds");
     app.add_option("--logits", request_.logits_path, "write the raw logits [T', V] of each file here (safetensors)");
     app.add_option("--window", request_.window_s, "seconds computed at once; longer files are cut and stitched")
-        ->check(CLI::Range(0.5, 3600.0))
+        ->check(number_between(0.5, 3600.0))
         ->capture_default_str();
     app.add_option("--context", request_.context_s, "seconds on each side of a cut that both windows hear")
-        ->check(CLI::Range(0.1, 60.0))
+        ->check(number_between(0.1, 60.0))
         ->capture_default_str();
   }
   int run() override { return transcribe(request_); }
