@@ -37,6 +37,21 @@ TEST_F(Files, ReplaceLeavesNoTemporaryAndTheNewText) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
 }
 
+TEST_F(Files, AnOutputThatCannotBeWrittenIsFoundBeforeTheWork) {
+  write_text(layer_, folder_ / "file", "text");
+  for (const fs::path& good : {fs::path(), fs::path("new.json"), folder_ / "new.json", folder_ / "file"})
+    EXPECT_NO_THROW(expect_writable("--json", good)) << good;
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1) << "it leaves nothing behind";
+  for (const fs::path& bad : {folder_ / "absent/new.json", folder_ / "file/new.json", folder_, folder_ / ""})
+    EXPECT_THROW(expect_writable("--json", bad), ConfigError) << bad;
+  try {
+    expect_writable("--json", "/nowhere/x.json");
+  } catch (const ConfigError& failure) {
+    EXPECT_THAT(failure.what(), HasSubstr("--json: expected"));
+    EXPECT_THAT(failure.what(), HasSubstr("found no folder /nowhere;"));
+  }
+}
+
 // Fails the n-th operation, as a full disk would.
 class FailingLayer : public FileLayer {
  public:

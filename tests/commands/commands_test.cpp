@@ -104,6 +104,38 @@ TEST_F(Commands, TokenizerWritesAVocabularyAndWhatItFits) {
   EXPECT_THAT(read_text(path("c.txt")), HasSubstr("\na\nb\nc\nd\n"));
 }
 
+TEST_F(Commands, AnOutputThatCannotBeWrittenIsFoundBeforeTheWork) {
+  const std::string run = (toy_folder() / "run").string(), manifest = (toy_folder() / "loud_train.jsonl").string();
+  const std::string config = (toy_folder() / "config.yaml").string();
+  const std::vector<std::vector<std::string>> lines = {{"tokenizer", manifest, "--kind", "char", "--out"},
+                                                       {"transcribe", run, path("absent.wav"), "--logits"},
+                                                       {"quarantine", run, "--out"},
+                                                       {"report", run, "--out"},
+                                                       {"doctor", config, "--list"},
+                                                       {"bench", "comm", "--max", "4K", "--json"}};
+  for (std::vector<std::string> line : lines) {
+    SCOPED_TRACE(line[0]);
+    const std::string option = line.back();
+    line.push_back(path("absent/out.txt"));
+    const ProcessResult result = run_rehearse(line);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("rehearse: " + option + ": expected a file in a folder that is there; found no"));
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+TEST_F(Commands, AMissingManifestIsADataErrorForEveryVerb) {
+  const std::string run = (toy_folder() / "run").string(), absent = path("absent.jsonl");
+  const std::vector<std::vector<std::string>> lines = {{"evaluate", run, "--manifest", absent},
+                                                       {"tokenizer", absent, "--out", path("c.txt")},
+                                                       {"pack", absent, "--out", path("packed")}};
+  for (const std::vector<std::string>& line : lines) {
+    const ProcessResult result = run_rehearse(line);
+    EXPECT_EQ(result.exit_code, 3) << line[0];
+    EXPECT_THAT(result.err, HasSubstr("absent.jsonl: expected a manifest; found no readable file")) << line[0];
+  }
+}
+
 TEST_F(Commands, ImportWritesAManifestThatOthersRead) {
   write_wav(path("a.wav"), toy_audio("abc"));
   std::ofstream(path("nemo.json")) << R"({"audio_filepath": "a.wav", "text": "abc", "duration": 0.8})"

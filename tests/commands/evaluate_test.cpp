@@ -143,7 +143,7 @@ TEST_F(Evaluate, ReportsReadItsFile) {
 
 TEST_F(Evaluate, MissingThingsHaveTheirExitCodes) {
   const ProcessResult no_manifest = run_rehearse(line("absent.jsonl", "out.json"));
-  EXPECT_EQ(no_manifest.exit_code, 2);
+  EXPECT_EQ(no_manifest.exit_code, 3);
   EXPECT_THAT(no_manifest.err, HasSubstr("absent.jsonl"));
   const ProcessResult no_run = run_rehearse({"evaluate", path("nothing"), "--manifest", both()});
   EXPECT_EQ(no_run.exit_code, 3);
@@ -153,6 +153,36 @@ TEST_F(Evaluate, MissingThingsHaveTheirExitCodes) {
   const ProcessResult wrong_step = run_rehearse(no_step);
   EXPECT_EQ(wrong_step.exit_code, 3);
   EXPECT_THAT(wrong_step.err, HasSubstr("found step-00000160"));
+}
+
+// The same end on one rank and on two, said once and without a table.
+void expect_refused(const std::vector<std::string>& line, int exit_code, const std::string& complaint) {
+  for (int ranks : {1, 2}) {
+    SCOPED_TRACE(ranks);
+    const ProcessResult result = ranks == 1 ? run_rehearse(line) : run_rehearse_ranks(ranks, line);
+    EXPECT_EQ(result.exit_code, exit_code) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(complaint));
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+TEST_F(Evaluate, AManifestWithoutUtterancesIsRefused) {
+  std::ofstream(path("empty.jsonl")) << "\n";
+  expect_refused(line(both() + "," + path("empty.jsonl"), "out.json"), 3,
+                 "empty.jsonl: expected utterances to score; found none");
+  EXPECT_FALSE(fs::exists(path("out.json")));
+}
+
+TEST_F(Evaluate, AManifestGivenTwiceIsRefused) {
+  const std::string other_spelling = (toy_folder() / "v/../v/loud_valid.jsonl").string();
+  expect_refused(line(both() + "," + other_spelling, "out.json"), 2, "--manifest: expected every manifest once");
+}
+
+TEST_F(Evaluate, AnOutputThatCannotBeWrittenIsFoundBeforeTheWork) {
+  expect_refused(line(both(), "absent/out.json"), 2, "--json: expected a file in a folder that is there; found no");
+  std::vector<std::string> hypotheses = line(both(), "out.json");
+  hypotheses.insert(hypotheses.end(), {"--hypotheses", folder_.path().string()});
+  expect_refused(hypotheses, 2, "--hypotheses: expected the name of a file; found the folder");
 }
 
 }  // namespace

@@ -128,6 +128,20 @@ void replace_text(FileLayer& files, const fs::path& path, const std::string& tex
   files.sync_folder(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
+void expect_writable(const std::string& option, const fs::path& path) {
+  if (path.empty()) return;
+  std::error_code failure;
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  if (!fs::is_directory(folder, failure))
+    throw ConfigError(option, ": expected a file in a folder that is there; found no folder ", folder.string(),
+                      "; make it first");
+  if (!path.has_filename() || fs::is_directory(path, failure))
+    throw ConfigError(option, ": expected the name of a file; found the folder ", path.string());
+  if (::access(folder.c_str(), W_OK | X_OK) != 0)
+    throw ConfigError(option, ": expected a file in a folder where you may write; found ", folder.string(), ": ",
+                      std::strerror(errno));
+}
+
 std::string sha256_of(std::span<const std::byte> bytes) {
   Sha256 hash;
   hash.update(bytes.data(), bytes.size());

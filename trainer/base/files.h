@@ -28,6 +28,8 @@ std::vector<std::byte> read_bytes(const fs::path& path);  // same
 void write_text(FileLayer& files, const fs::path& path, const std::string& text);
 // Writes path.tmp, fsyncs, renames over path, fsyncs the folder.
 void replace_text(FileLayer& files, const fs::path& path, const std::string& text);
+// For the start of long work: ConfigError naming `option` when no file could be written at path. "" is always fine.
+void expect_writable(const std::string& option, const fs::path& path);
 
 // Lower-case hexadecimal SHA-256.
 std::string sha256_of(std::span<const std::byte> bytes);

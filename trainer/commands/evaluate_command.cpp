@@ -22,8 +22,7 @@ class EvaluateCommand : public Command {
     app.add_option("--manifest", request_.manifests, "manifests to score, separated by commas (repeatable)")
         ->required()
         ->delimiter(',')
-        ->allow_extra_args(false)
-        ->check(CLI::ExistingFile);
+        ->allow_extra_args(false);
     app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")->check(at_least(0));
     app.add_option("--json", request_.json_path, "write all figures here, for `rehearse report --before/--after`");
     app.add_option("--hypotheses", request_.hypotheses_path, "write every utterance here, as JSON Lines");

@@ -22,15 +22,15 @@ CLI::Validator in_range(Number least, Number most, const std::string& kind, cons
 }  // namespace
 
 CLI::Validator at_least(int64_t least) {
-  return in_range(least, std::numeric_limits<int64_t>::max(), "a whole number", concat("of at least ", least));
+  return in_range(least, std::numeric_limits<int64_t>::max(), "a whole number of", concat("at least ", least));
 }
 
 CLI::Validator whole_between(int64_t least, int64_t most) {
-  return in_range(least, most, "a whole number", concat("from ", least, " to ", most));
+  return in_range(least, most, "a whole number from", concat(least, " to ", most));
 }
 
 CLI::Validator number_between(double least, double most) {
-  return in_range(least, most, "a number", concat("from ", least, " to ", most));
+  return in_range(least, most, "a number from", concat(least, " to ", most));
 }
 
 }  // namespace rehearse

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "trainer/base/error.h"
+#include "trainer/base/files.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 #include "trainer/engine/checkpoint_report.h"
@@ -33,6 +34,7 @@ class QuarantineCommand : public Command {
     app.add_option("--out", out_, "also write all that can be read as a manifest, the worst first");
   }
   int run() override {
+    expect_writable("--out", out_);
     const LoadedCheckpoint checkpoint = load_checkpoint(chosen(), true);
     const QuarantineList list = quarantine_of(checkpoint, manifests_);
     std::cout << checkpoint.path.string() << ": " << list.utterances.size() << " utterance(s) set aside\n\n"

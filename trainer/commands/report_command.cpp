@@ -45,6 +45,7 @@ class ReportCommand : public Command {
   }
 
   int run() override {
+    expect_writable("--out", out_);
     ReportInput input;
     for (const std::string& run : runs_) input.runs.push_back(load_report_run(run));
     if (!before_.empty()) input.before = read_evaluation(before_);

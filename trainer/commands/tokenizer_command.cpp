@@ -9,6 +9,7 @@
 #include "data/text/normalizer.h"
 #include "data/text/tokenizer.h"
 #include "trainer/base/error.h"
+#include "trainer/base/files.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 
@@ -70,6 +71,7 @@ class TokenizerCommand final : public Command {
   }
 
   int run() override {
+    expect_writable("--out", out_);
     const std::vector<Line> lines = read_lines();
     std::vector<std::string> texts;
     for (const Line& line : lines) texts.push_back(line.text);

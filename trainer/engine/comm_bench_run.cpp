@@ -78,10 +78,14 @@ int bench_in(World& world, const Device& device, Communicator& communicator, con
 
 int bench_comm(const CommBenchRequest& request) {
   std::optional<Device> device;
+  const auto prepare = [&](const World& world, CommOptions&) {
+    if (world.rank() == 0) expect_writable("--json", request.json_path);
+    device = Device::open(request.device, world);
+  };
   return run_in_world(
       {.body = [&](World& world,
                    Communicator& communicator) { return bench_in(world, *device, communicator, request); },
-       .prepare = [&](const World& world, CommOptions&) { device = Device::open(request.device, world); },
+       .prepare = prepare,
        .connect = [&](const World& world, const CommOptions& comm) { return device->make_communicator(world, comm); }});
 }
 

@@ -267,8 +267,11 @@ int doctor(const DoctorRequest& request) {
   const auto body = [&](World& world, Communicator&) {
     return world.rank() == 0 ? Doctor(request, world).examine() : static_cast<int>(kExitOk);
   };
-  // The other ranks wait for the one that looks.
-  return run_in_world({.body = body, .prepare = [](const World&, CommOptions& comm) { comm.timeout_s = 1e6; }});
+  const auto prepare = [&](const World& world, CommOptions& comm) {
+    comm.timeout_s = 1e6;  // the other ranks wait for the one that looks
+    if (world.rank() == 0) expect_writable("--list", request.list_path);
+  };
+  return run_in_world({.body = body, .prepare = prepare});
 }
 
 }  // namespace rehearse

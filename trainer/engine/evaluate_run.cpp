@@ -3,7 +3,10 @@
 #include <ATen/Parallel.h>
 
 #include <iostream>
+#include <map>
 
+#include "trainer/base/error.h"
+#include "trainer/base/files.h"
 #include "trainer/engine/checkpoint_report.h"
 #include "trainer/engine/evaluation.h"
 #include "trainer/engine/evaluator.h"
@@ -45,10 +48,32 @@ void add_sets(const std::string& manifest, const Corpus& corpus, const std::vect
 }
 
 void write_results(const EvaluateRequest& request, const EvaluationResult& result) {
+  std::cout << evaluation_text(result) << std::flush;  // first: a disk that fails now costs no figures
   FileLayer files;
   if (!request.json_path.empty()) replace_text(files, request.json_path, evaluation_json(result).dump(1) + "\n");
   if (!request.hypotheses_path.empty()) replace_text(files, request.hypotheses_path, hypotheses_text(result));
-  std::cout << evaluation_text(result) << std::flush;
+}
+
+// Its utterances would count twice.
+void expect_each_once(const std::vector<std::string>& manifests) {
+  std::map<fs::path, std::string> given;
+  for (const std::string& manifest : manifests) {
+    std::error_code absent;  // is said when the manifest is read
+    const auto [first, is_new] = given.emplace(fs::weakly_canonical(manifest, absent), manifest);
+    if (!is_new)
+      throw ConfigError("--manifest: expected every manifest once; found ", first->second, " and ", manifest,
+                        "; leave one out");
+  }
+}
+
+// All of them before anything is scored, so that the last one's mistakes cost no time.
+std::vector<Corpus> corpora_of(const std::vector<std::string>& manifests, const Recognizer& recognizer) {
+  std::vector<Corpus> corpora;
+  for (const std::string& manifest : manifests) {
+    corpora.push_back(corpus_of(manifest, recognizer));
+    if (corpora.back().items().empty()) throw DataError(manifest, ": expected utterances to score; found none");
+  }
+  return corpora;
 }
 
 int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest& request) {
@@ -58,11 +83,10 @@ int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest&
   const TrainingData training = TrainingData::of(checkpoint);
   const AudioReaders readers;
   EvaluationResult result{checkpoint.path.string(), checkpoint.step, recognizer->normalizer().name(), {}, {}};
-  for (const std::string& manifest : request.manifests) {
-    const Corpus corpus = corpus_of(manifest, *recognizer);
-    add_sets(manifest, corpus, score_corpus(*recognizer, corpus, readers, request.batch_seconds, communicator),
-             training, result);
-  }
+  const std::vector<Corpus> corpora = corpora_of(request.manifests, *recognizer);
+  for (size_t i = 0; i < corpora.size(); ++i)
+    add_sets(request.manifests[i], corpora[i],
+             score_corpus(*recognizer, corpora[i], readers, request.batch_seconds, communicator), training, result);
   if (world.rank() == 0) write_results(request, result);
   return 0;
 }
@@ -70,8 +94,15 @@ int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest&
 }  // namespace
 
 int evaluate(const EvaluateRequest& request) {
+  const auto prepare = [&](const World& world, CommOptions&) {
+    expect_each_once(request.manifests);
+    if (world.rank() != 0) return;  // which alone writes
+    expect_writable("--json", request.json_path);
+    expect_writable("--hypotheses", request.hypotheses_path);
+  };
   return run_in_world(
-      {.body = [&](World& world, Communicator& communicator) { return evaluate_in(world, communicator, request); }});
+      {.body = [&](World& world, Communicator& communicator) { return evaluate_in(world, communicator, request); },
+       .prepare = prepare});
 }
 
 }  // namespace rehearse

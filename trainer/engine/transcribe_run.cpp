@@ -146,6 +146,7 @@ int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
 }  // namespace
 
 int transcribe(const TranscribeRequest& request) {
+  expect_writable("--logits", request.logits_path);
   if (!request.logits_path.empty()) expect_distinct_names(request);
   if (request.window_s <= 2 * request.context_s)
     throw ConfigError("--window: expected more than twice --context (", 2 * request.context_s, " s); found ",
