@@ -39,6 +39,7 @@ PackSummary pack_corpus(const std::vector<std::string>& manifests, const fs::pat
   const auto pack_one = [&](const Utterance& utterance, const std::string& line) {
     if (writer.has(utterance.id)) {
       ++summary.already_there;
+      summary.updated += writer.correct(utterance, line) ? 1 : 0;
       return;
     }
     try {

@@ -1,12 +1,15 @@
 #include "data/packed.h"
 
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <utility>
 
 #include "data/sound_file.h"
 #include "trainer/base/error.h"
+#include "trainer/base/random.h"
 
 namespace rehearse {
 namespace {
@@ -34,12 +37,35 @@ PackContents::Shard shard_of(const nlohmann::json& fields) {
 }
 
 // The line as it stands in the pack: another audio path, no offset, and the stable id spelled out.
-std::string packed_line(const std::string& line, const std::string& audio_filepath, uint64_t id) {
+std::string packed_line(const std::string& line, const std::string& audio_filepath, const std::string& id) {
   ordered_json fields = ordered_json::parse(line);
   fields["audio_filepath"] = audio_filepath;
   fields.erase("offset");
-  fields["id"] = stable_id_text(id);
+  fields["id"] = id;
   return fields.dump() + "\n";
+}
+
+// What a line says beside the place of its audio, whatever the order of its fields.
+uint64_t hash_of_fields(const std::string& line) {
+  auto fields = nlohmann::json::parse(line);
+  for (const char* place : {"audio_filepath", "offset", "id"}) fields.erase(place);
+  return hash_text(fields.dump());
+}
+
+// Packed lines, with the other fields of `newer` where it has a line of the same id.
+std::string corrected_lines(const std::string& lines, const std::unordered_map<std::string, std::string>& newer) {
+  std::istringstream in(lines);
+  std::string corrected;
+  for (std::string line; std::getline(in, line);) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const auto fields = nlohmann::json::parse(line);
+    const auto id = fields.find("id");
+    const auto found = id != fields.end() && id->is_string() ? newer.find(id->get<std::string>()) : newer.end();
+    corrected += found == newer.end()
+                     ? line + "\n"
+                     : packed_line(found->second, fields.at("audio_filepath").get<std::string>(), found->first);
+  }
+  return corrected;
 }
 
 std::vector<std::byte> encoded(const std::vector<float>& samples, const PackWriter::Options& options) {
@@ -143,25 +169,49 @@ PackWriter::PackWriter(const fs::path& folder, const Options& options, FileLayer
 
 PackWriter::~PackWriter() = default;
 
-// A writer killed between pack.json and manifest.jsonl leaves the latter behind; the shards hold the same lines.
-void PackWriter::recover_manifest() {
+void PackWriter::read_entries() {
+  entries_.clear();
   const fs::path path = folder_ / kManifestFile;
+  if (!fs::exists(path)) return;
+  scan_manifest(path.string(), [&](Utterance&& utterance, const std::string& line) {
+    entries_[utterance.id] = {hash_of_fields(line), utterance.duration_s};
+  });
+}
+
+// A writer killed between pack.json and manifest.jsonl leaves the latter behind; the shards hold the same lines, but
+// for texts that were corrected since.
+void PackWriter::recover_manifest() {
+  read_entries();
   uint64_t expected = 0;
   for (const auto& shard : contents_.shards) expected += shard.utterances;
-  const auto collect_ids = [&] {
-    ids_.clear();
-    if (fs::exists(path))
-      scan_manifest(path.string(), [&](Utterance&& utterance, const std::string&) { ids_.insert(utterance.id); });
-  };
-  collect_ids();
-  if (ids_.size() == expected) return;
+  if (entries_.size() == expected) return;
+  const fs::path path = folder_ / kManifestFile;
+  std::unordered_map<std::string, std::string> newest;
+  if (fs::exists(path))
+    scan_manifest(path.string(),
+                  [&](Utterance&& utterance, const std::string& line) { newest[stable_id_text(utterance.id)] = line; });
   std::string lines;
   for (const auto& shard : contents_.shards) {
     verify_shard(folder_ / shard.file);
     lines += read_shard_manifest(folder_ / shard.file);
   }
-  replace_text(files_, path, lines);
-  collect_ids();
+  replace_text(files_, path, corrected_lines(lines, newest));
+  read_entries();
+}
+
+bool PackWriter::correct(const Utterance& utterance, const std::string& line) {
+  REHEARSE_CHECK(has(utterance.id), "only what is packed can be corrected");
+  Entry& entry = entries_[utterance.id];
+  // Microseconds, as in stable ids. An implied id has the duration in it; an explicit one says nothing of the audio.
+  if (std::abs(entry.duration_s - utterance.duration_s) > 1.5e-6)
+    throw DataError(folder_.string(), ": duration: expected ", entry.duration_s, " s, as packed under the id ",
+                    stable_id_text(utterance.id), "; found ", utterance.duration_s, " s (\"", utterance.audio_path,
+                    "\"); give it another `id`, or pack into another folder");
+  const uint64_t fields = hash_of_fields(line);
+  if (fields == entry.fields) return false;
+  entry.fields = fields;
+  corrections_[stable_id_text(utterance.id)] = line;
+  return true;
 }
 
 void PackWriter::add(const Utterance& utterance, const std::string& line, const std::vector<float>& samples) {
@@ -184,14 +234,18 @@ void PackWriter::add(const Utterance& utterance, const std::string& line, const 
   open_->index.bytes.push_back(bytes.size());
   open_->index.samples.push_back(samples.size());
   open_->index.encoding.push_back(static_cast<uint8_t>(options_.encoding));
-  open_->manifest += packed_line(line, name, utterance.id);
+  open_->manifest += packed_line(line, name, stable_id_text(utterance.id));
   open_->audio_bytes += bytes.size();
   open_->samples += samples.size();
-  ids_.insert(utterance.id);
+  entries_[utterance.id] = {hash_of_fields(line), utterance.duration_s};
 }
 
 void PackWriter::finish() {
   if (open_) commit_shard();
+  if (corrections_.empty()) return;
+  const fs::path path = folder_ / kManifestFile;
+  replace_text(files_, path, corrected_lines(read_text(path), corrections_));
+  corrections_.clear();
 }
 
 void PackWriter::commit_shard() {

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "data/manifest.h"
@@ -47,17 +47,27 @@ class PackWriter {
   PackWriter(const fs::path& folder, const Options& options, FileLayer& files);
   ~PackWriter();
 
-  bool has(uint64_t id) const { return ids_.contains(id); }
+  bool has(uint64_t id) const { return entries_.contains(id); }
   // samples at the pack's rate; line is the utterance's manifest line: all its fields are kept, with the same stable
   // id.
   void add(const Utterance& utterance, const std::string& line, const std::vector<float>& samples);
-  // Makes everything added so far durable and visible. Without it the open shard is dropped.
+  // For an utterance that is there: its manifest line gets the text and the other fields of `line` when they differ,
+  // and then the result is true. The audio stays. DataError when it has another duration than the packed one.
+  bool correct(const Utterance& utterance, const std::string& line);
+  // Makes everything added and corrected so far durable and visible. Without it the open shard and the corrections
+  // are dropped.
   void finish();
 
   const PackContents& contents() const { return contents_; }
 
  private:
   struct OpenShard;
+  // What the manifest says of an utterance.
+  struct Entry {
+    uint64_t fields = 0;  // their hash
+    double duration_s = 0;
+  };
+  void read_entries();
   void recover_manifest();
   void commit_shard();
   void write_contents();
@@ -67,7 +77,8 @@ class PackWriter {
   FileLayer& files_;
   FileLock lock_;
   PackContents contents_;
-  std::unordered_set<uint64_t> ids_;
+  std::unordered_map<uint64_t, Entry> entries_;               // by stable id
+  std::unordered_map<std::string, std::string> corrections_;  // source lines by stable id as text
   std::unique_ptr<OpenShard> open_;
 };
 

@@ -157,6 +157,7 @@ TEST_F(Commands, APackIsScoredLikeItsFiles) {
   const ProcessResult pack = run_rehearse({"pack", manifest, "--out", path("packed"), "--encoding", "int16"});
   ASSERT_EQ(pack.exit_code, 0) << pack.err;
   EXPECT_THAT(pack.out, HasSubstr("packed 6 utterances"));
+  EXPECT_THAT(pack.out, HasSubstr("(0 were there already, 0 texts updated)"));
   const auto figures = [&](const std::string& set) {
     const ProcessResult result = run_rehearse({"evaluate", run, "--manifest", set, "--hypotheses", path("said.jsonl")});
     EXPECT_EQ(result.exit_code, 0) << result.err;

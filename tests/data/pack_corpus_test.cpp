@@ -56,6 +56,55 @@ TEST(PackCorpus, AddsOnlyWhatIsNotThereYet) {
   EXPECT_EQ(read_manifest(folder / "pack/manifest.jsonl").size(), 2u);
 }
 
+TEST(PackCorpus, TakesOverCorrectedTextsAndLeavesTheAudioAlone) {
+  TemporaryFolder folder;
+  write_wav(folder / "a.wav", 8000);
+  write_wav(folder / "b.wav", 8000);
+  write_file(folder / "m.jsonl", line("a.wav", 0.5) + line("b.wav", 0.5));
+  pack(folder, {folder / "m.jsonl"});
+  const auto before = read_manifest(folder / "pack/manifest.jsonl");
+  const std::string contents = testing::read_file(folder / "pack/pack.json");
+  const std::string corrected =
+      R"({"speaker": "s", "audio_filepath": "b.wav", "text": "new", "domain": "d", "duration": 0.50, "lang": "de"})";
+  write_file(folder / "m.jsonl", corrected + "\n" + line("a.wav", 0.5));
+  const PackSummary again = pack(folder, {folder / "m.jsonl"});
+  EXPECT_EQ(again.packed, 0u);
+  EXPECT_EQ(again.already_there, 2u);
+  EXPECT_EQ(again.updated, 1u);
+  EXPECT_EQ(testing::read_file(folder / "pack/pack.json"), contents);
+  const auto after = read_manifest(folder / "pack/manifest.jsonl");
+  ASSERT_EQ(after.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(after[i].id, before[i].id);
+    EXPECT_EQ(after[i].audio_path, before[i].audio_path);
+  }
+  EXPECT_EQ(after[0].text, "t");
+  EXPECT_EQ(after[1].text, "new");
+  EXPECT_EQ(after[1].speaker, "s");
+  EXPECT_EQ(after[1].lang, "de");
+  EXPECT_EQ(pack(folder, {folder / "m.jsonl"}).updated, 0u);
+  EXPECT_EQ(pack(folder, {folder / "pack/manifest.jsonl"}).updated, 0u) << "its own lines say the same";
+}
+
+TEST(PackCorpus, OtherAudioUnderAPackedIdIsRefused) {
+  TemporaryFolder folder;
+  write_wav(folder / "a.wav", 16000);
+  const auto with_id = [](double duration_s) {
+    return concat(R"({"audio_filepath": "a.wav", "id": "one", "text": "t", "domain": "d", "duration": )", duration_s,
+                  "}\n");
+  };
+  write_file(folder / "m.jsonl", with_id(0.5));
+  pack(folder, {folder / "m.jsonl"});
+  write_file(folder / "m.jsonl", with_id(0.75));
+  try {
+    pack(folder, {folder / "m.jsonl"});
+    FAIL();
+  } catch (const DataError& failure) {
+    EXPECT_THAT(failure.what(), HasSubstr("duration: expected 0.5 s, as packed under the id #"));
+    EXPECT_THAT(failure.what(), HasSubstr("found 0.75 s"));
+  }
+}
+
 TEST(PackCorpus, APackCanBePackedAgainWithTheSameIdsAndSamples) {
   TemporaryFolder folder;
   write_wav(folder / "a.wav", 8000);

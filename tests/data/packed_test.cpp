@@ -233,6 +233,38 @@ TEST(PackWriter, AfterACrashAnywhereWhatIsThereLoadsAndPackingAgainCompletesIt) 
   EXPECT_GE(crashes, 15);
 }
 
+std::string with_new_text(std::string line) {
+  return line.replace(line.find(R"("text":"t")"), 10, R"("text":"new")");
+}
+
+TEST(PackWriter, ACorrectedTextOutlivesACrashAndARecovery) {
+  TemporaryFolder folder;
+  const Source source = make_source(folder, 3), more = make_source(folder, 1, "more");
+  const PackWriter::Options options{.encoding = PackEncoding::kInt16};
+  const std::string manifest = folder / "pack/manifest.jsonl";
+  FileLayer files;
+  pack(source, folder / "pack", options, files);
+  const auto correct = [&](FileLayer& layer) {
+    PackWriter writer(folder / "pack", options, layer);
+    EXPECT_TRUE(writer.correct(source.utterances[1], with_new_text(source.lines[1])));
+    writer.finish();
+  };
+  for (int survived = 0; survived < 2; ++survived) {
+    CrashingFiles crashing(survived);
+    EXPECT_THROW(correct(crashing), CommError);
+    EXPECT_EQ(read_manifest(manifest).at(1).text, "t");
+  }
+  correct(files);
+  const std::string corrected = testing::read_file(manifest);
+  EXPECT_EQ(read_manifest(manifest).at(1).text, "new");
+  pack(more, folder / "pack", options, files);
+  write_file(manifest, corrected);  // as if the writer had been killed before it appended
+  PackWriter(folder / "pack", options, files).finish();
+  ASSERT_EQ(read_manifest(manifest).size(), 4u);
+  EXPECT_EQ(read_manifest(manifest)[1].text, "new");
+  expect_same_corpus({source.utterances[0], source.utterances[1], source.utterances[2], more.utterances[0]}, manifest);
+}
+
 TEST(PackWriter, AnAbandonedShardLeavesTheFinishedOnes) {
   TemporaryFolder folder;
   const Source source = make_source(folder, 5);

@@ -21,7 +21,7 @@ class PackCommand : public Command {
   std::string examples() const override {
     return "rehearse pack data/all_train.jsonl --out packed/train\n"
            "rehearse pack a.jsonl b.jsonl --out packed/ab --encoding int16 --rate 8000\n"
-           "rehearse pack more.jsonl --out packed/train     # appends what is not there yet";
+           "rehearse pack more.jsonl --out packed/train     # appends what is not there yet and takes over new texts";
   }
 
   void declare(CLI::App& app) override {
@@ -51,8 +51,8 @@ class PackCommand : public Command {
     for (size_t i = 0; i < std::min(kListedRejections, summary.rejected.size()); ++i)
       log.warn("left out: ", summary.rejected[i].source, ": ", summary.rejected[i].reason);
     std::cout << "packed " << summary.packed << " utterances, " << summary.seconds / 3600 << " hours ("
-              << summary.already_there << " were there already); shards hold " << summary.shard_bytes << " bytes; "
-              << summary.rejected.size() << " rejected"
+              << summary.already_there << " were there already, " << summary.updated << " texts updated); shards hold "
+              << summary.shard_bytes << " bytes; " << summary.rejected.size() << " rejected"
               << (summary.rejected.empty() ? "" : " (all in " + folder_ + "/rejected.jsonl)") << "; train on "
               << folder_ << "/manifest.jsonl\n";
     return kExitOk;
