@@ -6,6 +6,7 @@
 
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
+#include "trainer/base/files.h"
 
 namespace rehearse {
 namespace {
@@ -75,9 +76,9 @@ std::string manifest_of_subset(const std::string& subset) {
 ImportSummary import_corpus(const Importer& importer, const fs::path& source, const fs::path& folder,
                             const AudioReaders& readers, const std::function<void(size_t, size_t)>& progress) {
   ImportedCorpus corpus = importer.read(source);
+  make_folder(folder);
   look_at_audio(corpus, readers, progress);
   make_ids_unique(corpus, fs::is_directory(source) ? source : source.parent_path());
-  fs::create_directories(folder);
   write_rejected((folder / "rejected.jsonl").string(), corpus.rejected);
   if (corpus.items.empty())
     throw DataError(source.string(), ": expected usable utterances; found none, ", corpus.rejected.size(), " rejected",

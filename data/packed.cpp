@@ -148,7 +148,7 @@ struct PackWriter::OpenShard {
 };
 
 PackWriter::PackWriter(const fs::path& folder, const Options& options, FileLayer& files)
-    : folder_((fs::create_directories(folder), folder)), options_(options), files_(files), lock_(folder / "pack.lock") {
+    : folder_((make_folder(folder), folder)), options_(options), files_(files), lock_(folder / "pack.lock") {
   if (options_.shard_bytes < kLeastShardBytes)
     throw ConfigError("pack: shard size: expected at least ", kLeastShardBytes, " bytes; found ", options_.shard_bytes);
   if (fs::exists(folder_ / kContentsFile)) {

@@ -52,6 +52,15 @@ TEST_F(Files, AnOutputThatCannotBeWrittenIsFoundBeforeTheWork) {
   }
 }
 
+TEST_F(Files, AFolderIsMadeOrRefused) {
+  write_text(layer_, folder_ / "file", "text");
+  EXPECT_NO_THROW(make_folder(folder_ / "a/b"));
+  EXPECT_NO_THROW(make_folder(folder_ / "a/b")) << "it is there already";
+  EXPECT_TRUE(fs::is_directory(folder_ / "a/b"));
+  EXPECT_THROW(make_folder(folder_ / "file"), ConfigError);
+  EXPECT_THROW(make_folder(folder_ / "file/below"), ConfigError);
+}
+
 // Fails the n-th operation, as a full disk would.
 class FailingLayer : public FileLayer {
  public:

@@ -142,6 +142,15 @@ void expect_writable(const std::string& option, const fs::path& path) {
                       std::strerror(errno));
 }
 
+void make_folder(const fs::path& path) {
+  std::error_code failure;
+  fs::create_directories(path, failure);
+  std::error_code unknown;
+  if (!fs::is_directory(path, unknown))
+    throw ConfigError(path.string(), ": expected a folder, there or to be made; found ",
+                      failure ? failure.message() : "a file", "; choose another");
+}
+
 std::string sha256_of(std::span<const std::byte> bytes) {
   Sha256 hash;
   hash.update(bytes.data(), bytes.size());

@@ -30,6 +30,8 @@ void write_text(FileLayer& files, const fs::path& path, const std::string& text)
 void replace_text(FileLayer& files, const fs::path& path, const std::string& text);
 // For the start of long work: ConfigError naming `option` when no file could be written at path. "" is always fine.
 void expect_writable(const std::string& option, const fs::path& path);
+// With all folders above it; ConfigError when it is neither there nor can be made.
+void make_folder(const fs::path& path);
 
 // Lower-case hexadecimal SHA-256.
 std::string sha256_of(std::span<const std::byte> bytes);
