@@ -4,8 +4,8 @@
 #include <exception>
 #include <iostream>
 
-#include "trainer/base/config.h"
 #include "trainer/base/error.h"
+#include "trainer/base/words.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/version.h"
 
@@ -23,8 +23,9 @@ void expect_known_verb(const std::string& verb) {
   std::vector<std::string> known;
   for (const CommandEntry& entry : command_entries()) known.push_back(entry.name);
   if (verb.starts_with("-") || std::find(known.begin(), known.end(), verb) != known.end()) return;
-  throw ConfigError("command line: expected a verb; found \"", verb, "\"; did you mean \"", nearest_word(verb, known),
-                    "\"? see rehearse --help");
+  const std::string hint = did_you_mean(verb, known);
+  throw ConfigError("command line: expected a verb; found \"", verb, "\"", hint.empty() ? ";" : hint,
+                    " see rehearse --help");
 }
 
 int run_command_line(int argc, char** argv) {

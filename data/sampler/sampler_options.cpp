@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "trainer/base/error.h"
+#include "trainer/base/words.h"
 
 namespace rehearse {
 namespace {
@@ -58,9 +59,8 @@ bool SamplerOptions::is_replay(const std::string& domain) const {
 void SamplerOptions::expect_known_domains(const std::vector<std::string>& names) const {
   for (const auto& [name, domain] : domains) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    const std::string nearest = nearest_word(name, names);
     throw ConfigError(domain.where, ": expected a domain of the training manifests; found \"", name, "\"",
-                      nearest.empty() ? "" : concat("; did you mean \"", nearest, "\"?"));
+                      did_you_mean(name, names));
   }
 }
 

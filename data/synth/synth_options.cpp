@@ -5,6 +5,7 @@
 
 #include "data/synth/espeak.h"
 #include "trainer/base/error.h"
+#include "trainer/base/words.h"
 
 namespace rehearse::synth {
 
@@ -71,10 +72,7 @@ std::vector<DomainOptions> domains_from(ConfigNode& node, const Sizes& common) {
   std::vector<std::string> names = chosen.keys();
   std::vector<std::string> known;
   for (const Domain& domain : all_domains()) known.push_back(domain.name);
-  for (const std::string& name : names)
-    if (std::find(known.begin(), known.end(), name) == known.end())
-      chosen.fail(name, concat("expected studio, phone, radio, crowd or drive; found \"", name, "\"; did you mean ",
-                               nearest_word(name, known), "?"));
+  for (const std::string& name : names) expect_one_of(chosen.where(name), name, known);
   if (names.empty()) names = known;
   std::vector<DomainOptions> options;
   for (const Domain& domain : all_domains())

@@ -1,42 +1,11 @@
 #include "trainer/base/config.h"
 
-#include <gmock/gmock.h>
-
-#include <filesystem>
-#include <fstream>
-
-#include "trainer/base/error.h"
+#include "tests/base/config_support.h"
 
 namespace rehearse {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const ConfigError& failure) {
-    EXPECT_EQ(failure.exit_code(), 2);
-    return failure.what();
-  }
-  ADD_FAILURE() << "expected a ConfigError";
-  return "";
-}
-
-class ConfigFiles : public ::testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("rehearse_config_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string write(const std::string& name, const std::string& text) {
-    const auto path = folder_ / name;
-    std::ofstream(path) << text;
-    return path.string();
-  }
-  std::filesystem::path folder_;
-};
 
 TEST(Config, ReadsTypedValuesAndRecordsDefaults) {
   Config config = Config::parse("a: 3\nb: {c: 0.5, d: yes please, e: true}\nlist: [1, 2.5]\n");
@@ -82,29 +51,60 @@ TEST(Config, WrongTypeAndRangeSayExpectedAndFound) {
   EXPECT_THAT(error_of([&] { root.required_text("absent"); }), HasSubstr("absent: expected a text; found nothing"));
 }
 
+TEST(Config, AKeyWithoutAValueIsAnErrorOfThatLine) {
+  Config config = Config::parse("a:\nb: \"\"\nc: null\nd: ~\nsection:\n", "run.yaml");
+  ConfigNode root = config.root();
+  EXPECT_EQ(error_of([&] { root.number("a", 0); }), "run.yaml:1: a: expected a number; found nothing");
+  EXPECT_EQ(error_of([&] { root.required_number("a"); }), "run.yaml:1: a: expected a number; found nothing");
+  EXPECT_EQ(error_of([&] { root.integer("c", 0); }), "run.yaml:3: c: expected a whole number; found nothing");
+  EXPECT_EQ(error_of([&] { root.boolean("d", true); }), "run.yaml:4: d: expected true or false; found nothing");
+  EXPECT_EQ(error_of([&] { root.text("a", "x"); }), "run.yaml:1: a: expected a text; found nothing");
+  EXPECT_EQ(error_of([&] { root.choice("a", "x", {"x", "y"}); }), "run.yaml:1: a: expected one of x, y; found nothing");
+  EXPECT_EQ(error_of([&] { root.texts("a", {}); }), "run.yaml:1: a: expected a list of texts; found nothing");
+  EXPECT_EQ(error_of([&] { root.numbers("a", {}); }), "run.yaml:1: a: expected a list of numbers; found nothing");
+  EXPECT_EQ(error_of([&] { root.children("a"); }), "run.yaml:1: a: expected a list of maps; found nothing");
+  EXPECT_EQ(root.text("b", "x"), "");
+  EXPECT_EQ(root.child("section").integer("absent", 7), 7) << "a section whose lines are all commented out";
+}
+
+TEST(Config, WhatNobodyWroteIsMissingWhereTheMapAboveIs) {
+  Config config = Config::parse("data: {x: 1}\n", "run.yaml");
+  EXPECT_EQ(error_of([&] { config.root().child("run").required_text("folder"); }),
+            "run.yaml:1: run.folder: expected a text; found nothing");
+  EXPECT_EQ(error_of([&] { config.root().child("run").fail("depth", "expected more"); }),
+            "run.yaml:1: run.depth: expected more");
+  EXPECT_EQ(config.root().child("run").where(), "run.yaml:1: run");
+}
+
+TEST(Config, AnUnknownKeyIsLookedForInOtherMapsToo) {
+  Config config = Config::parse("patience: 3\nlr: 1\nabroad: 2\n", "run.yaml");
+  ConfigNode root = config.root();
+  const auto unknown = [&](const std::string& key) {
+    EXPECT_TRUE(config.value().find(key));
+    const std::string message = error_of([&] { root.expect_all_read(); });
+    root.integer(key, 0);
+    return message;
+  };
+  root.child("validation").integer("patience", 0);
+  root.child("a").number("lr", 0);
+  root.child("b").number("lr", 0);
+  EXPECT_EQ(unknown("patience"),
+            "run.yaml:1: patience: expected a known key; found \"patience\"; did you mean \"validation.patience\"?");
+  EXPECT_EQ(unknown("lr"), "run.yaml:2: lr: expected a known key; found \"lr\"") << "two places: nobody knows which";
+  EXPECT_EQ(unknown("abroad"), "run.yaml:3: abroad: expected a known key; found \"abroad\"") << "nothing is near";
+}
+
+TEST(Config, TabsAreNamedWhereTheyBreakTheYaml) {
+  EXPECT_EQ(error_of([] { Config::parse("a:\n\tb: 1\n", "x.yaml"); }),
+            "x.yaml:2: expected valid YAML; found illegal map value; this line has a tab: indent with spaces");
+  EXPECT_THAT(error_of([] { Config::parse("a: [1, 2\n", "x.yaml"); }), ::testing::Not(HasSubstr("tab")));
+}
+
 TEST(Config, RefusesDuplicateKeysAndBrokenYaml) {
   EXPECT_THAT(error_of([] { Config::parse("a: 1\nb: 2\na: 3\n", "x.yaml"); }),
               HasSubstr("x.yaml:3: expected each key once; found \"a\" again"));
   EXPECT_THAT(error_of([] { Config::parse("a: [1, 2\n", "x.yaml"); }), HasSubstr("expected valid YAML"));
   EXPECT_THAT(error_of([] { Config::parse("- 1\n", "x.yaml"); }), HasSubstr("expected a map of keys"));
-}
-
-TEST_F(ConfigFiles, ExtendsMergesMapsAndReplacesLists) {
-  write("base.yaml", "a: {x: 1, y: 2}\nlist: [1, 2, 3]\n");
-  const std::string child = write("child.yaml", "extends: base.yaml\na: {y: 5}\nlist: [9]\n");
-  Config config = Config::load(child, {"a.x=7"});
-  ConfigNode a = config.root().child("a");
-  EXPECT_EQ(a.integer("x", 0), 7);
-  EXPECT_EQ(a.integer("y", 0), 5);
-  EXPECT_EQ(config.root().numbers("list", {}), std::vector<double>{9});
-  config.root().expect_all_read();
-}
-
-TEST_F(ConfigFiles, AMapOfAnotherTypeReplacesInsteadOfMerging) {
-  write("base.yaml", "optimizer: {type: adamw, beta1: 0.9}\n");
-  const std::string child = write("child.yaml", "extends: base.yaml\noptimizer: {type: sgd, momentum: 0.5}\n");
-  Config config = Config::load(child);
-  EXPECT_FALSE(config.root().child("optimizer").has("beta1"));
 }
 
 TEST_F(ConfigFiles, MissingFilesAndCirclesAreOneClearLine) {
@@ -116,15 +116,6 @@ TEST_F(ConfigFiles, MissingFilesAndCirclesAreOneClearLine) {
   EXPECT_THAT(error_of([&] { Config::load(circle); }), HasSubstr("circle of `extends`"));
 }
 
-TEST_F(ConfigFiles, OverridesReachListItemsAndRejectNonsense) {
-  const std::string path = write("run.yaml", "blocks:\n  - {type: conv, stride: 1}\n  - {type: conv, stride: 1}\n");
-  Config config = Config::load(path, {"blocks.1.stride=2", "fresh.key=text"});
-  EXPECT_EQ(config.root().children("blocks")[1].integer("stride", 0), 2);
-  EXPECT_EQ(config.root().child("fresh").text("key", ""), "text");
-  EXPECT_THAT(error_of([&] { Config::load(path, {"blocks.2.stride=2"}); }), HasSubstr("expected an index below 2"));
-  EXPECT_THAT(error_of([&] { Config::load(path, {"blocks"}); }), HasSubstr("expected key=value"));
-}
-
 TEST(Config, ResolvedTextReadsBackToTheSameTree) {
   const std::string yaml =
       "name: \"quoted: text # not a comment\"\nnested:\n  - {a: 1, b: [x, \"-y\"]}\n  - {}\nempty: {}\nneg: -3\n";
@@ -133,11 +124,6 @@ TEST(Config, ResolvedTextReadsBackToTheSameTree) {
   Config config = Config::parse(once);
   EXPECT_EQ(config.root().text("name", ""), "quoted: text # not a comment");
   EXPECT_EQ(config.root().integer("neg", 0), -3);
-}
-
-TEST(NearestWord, PicksTheSmallestEditDistance) {
-  EXPECT_EQ(nearest_word("strid", {"kernel", "stride", "channels"}), "stride");
-  EXPECT_EQ(nearest_word("x", {}), "");
 }
 
 }  // namespace

@@ -1,17 +1,19 @@
 #include "trainer/base/config.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 
 #include "trainer/base/config_tree.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
+#include "trainer/base/words.h"
 
 namespace rehearse {
 namespace {
 
 using Kind = ConfigValue::Kind;
+
+constexpr const char* kDefault = "default";
 
 const char* describe(const ConfigValue& value) {
   switch (value.kind) {
@@ -104,6 +106,7 @@ std::unique_ptr<ConfigValue> ConfigValue::clone() const {
   copy->is_quoted = is_quoted;
   copy->origin = origin;
   copy->is_read = is_read;
+  copy->is_leftover = is_leftover;
   for (const auto& item : list) copy->list.push_back(item->clone());
   for (const auto& [key, child] : map) copy->map.emplace_back(key, child->clone());
   return copy;
@@ -112,6 +115,7 @@ std::unique_ptr<ConfigValue> ConfigValue::clone() const {
 Config Config::load(const std::string& path, const std::vector<std::string>& overrides) {
   Config config;
   config.root_ = load_file(path, 0);
+  config.root_->origin = path;  // what is missing is missing there, not in the file that it extends
   for (const std::string& assignment : overrides) apply_override(*config.root_, assignment);
   return config;
 }
@@ -127,28 +131,30 @@ std::string Config::resolved(bool with_origin) const {
 }
 
 bool ConfigNode::has(const std::string& key) const {
-  const ConfigValue* value = value_->find(key);
-  return value && value->kind != Kind::kNull;
+  return value_->find(key) != nullptr;
 }
 
 ConfigValue* ConfigNode::read(const std::string& key, const std::string& fallback) {
   ConfigValue* value = value_->find(key);
-  if (!value || value->kind == Kind::kNull) {
+  if (!value) {
     value_->kind = Kind::kMap;
-    if (!value) value = value_->map.emplace_back(key, std::make_unique<ConfigValue>()).second.get();
-    *value = std::move(*make_scalar(fallback, "default"));
+    value = value_->map.emplace_back(key, make_scalar(fallback, kDefault)).second.get();
   }
   value->is_read = true;
   return value;
 }
 
+ConfigNode::ConfigNode(ConfigValue* value, std::string path, const std::string& place)
+    : value_(value), path_(std::move(path)), place_(value->origin == kDefault ? place : value->origin) {}
+
 std::string ConfigNode::where() const {
-  return path_.empty() ? value_->origin : value_->origin + ": " + path_;
+  return path_.empty() ? place_ : place_ + ": " + path_;
 }
 
 std::string ConfigNode::where(const std::string& key) const {
   const ConfigValue* value = value_->find(key);
-  return (value ? value->origin : value_->origin) + ": " + (path_.empty() ? key : path_ + "." + key);
+  const bool is_written = value && value->origin != kDefault;
+  return (is_written ? value->origin : place_) + ": " + (path_.empty() ? key : path_ + "." + key);
 }
 
 void ConfigNode::fail(const std::string& key, const std::string& expected_found) const {
@@ -188,19 +194,18 @@ std::string ConfigNode::text(const std::string& key, const std::string& fallback
 
 std::string ConfigNode::choice(const std::string& key, const std::string& fallback,
                                const std::vector<std::string>& allowed) {
-  const std::string found = text(key, fallback);
-  if (std::find(allowed.begin(), allowed.end(), found) != allowed.end()) return found;
-  std::string list;
-  for (const std::string& word : allowed) list += (list.empty() ? "" : ", ") + word;
-  fail(key, concat("expected one of ", list, "; found \"", found, "\"; did you mean \"", nearest_word(found, allowed),
-                   "\"?"));
+  const ConfigValue* value = read(key, fallback);
+  if (value->kind != Kind::kScalar)
+    fail(key, concat("expected one of ", joined(allowed), "; found ", describe(*value)));
+  expect_one_of(where(key), value->scalar, allowed);
+  return value->scalar;
 }
 
 std::vector<std::string> ConfigNode::texts(const std::string& key, const std::vector<std::string>& fallback) {
   if (!has(key)) {
     ConfigValue* value = read(key, "");
     value->kind = Kind::kList;
-    for (const std::string& item : fallback) value->list.push_back(make_scalar(item, "default", true));
+    for (const std::string& item : fallback) value->list.push_back(make_scalar(item, kDefault, true));
     return fallback;
   }
   const ConfigValue* value = read(key, "");
@@ -218,7 +223,7 @@ std::vector<double> ConfigNode::numbers(const std::string& key, const std::vecto
   if (!has(key)) {
     ConfigValue* value = read(key, "");
     value->kind = Kind::kList;
-    for (double item : fallback) value->list.push_back(make_scalar(shortest(item), "default"));
+    for (double item : fallback) value->list.push_back(make_scalar(shortest(item), kDefault));
     return fallback;
   }
   const ConfigValue* value = read(key, "");
@@ -250,22 +255,19 @@ std::string ConfigNode::required_text(const std::string& key) {
 
 ConfigNode ConfigNode::child(const std::string& key) {
   ConfigValue* value = value_->find(key);
-  if (!value || value->kind == Kind::kNull) {
-    value = read(key, "");
-    value->kind = Kind::kMap;
-    value->scalar.clear();
-  }
+  const bool is_absent = !value;
+  if (is_absent) value = read(key, "");
+  if (is_absent || value->kind == Kind::kNull) value->kind = Kind::kMap;
   value->is_read = true;
   if (value->kind != Kind::kMap) fail(key, concat("expected a map; found ", show(*value)));
-  return ConfigNode(value, path_.empty() ? key : path_ + "." + key);
+  return ConfigNode(value, path_.empty() ? key : path_ + "." + key, place_);
 }
 
 std::vector<ConfigNode> ConfigNode::children(const std::string& key) {
   ConfigValue* value = value_->find(key);
-  if (!value || value->kind == Kind::kNull) {
+  if (!value) {
     value = read(key, "");
     value->kind = Kind::kList;
-    value->scalar.clear();
   }
   value->is_read = true;
   if (value->kind != Kind::kList) fail(key, concat("expected a list of maps; found ", show(*value)));
@@ -276,7 +278,7 @@ std::vector<ConfigNode> ConfigNode::children(const std::string& key) {
     if (item->kind != Kind::kMap)
       throw ConfigError(item->origin, ": ", item_path, ": expected a map; found ", show(*item));
     item->is_read = true;
-    nodes.emplace_back(item, item_path);
+    nodes.emplace_back(item, item_path, place_);
   }
   return nodes;
 }
@@ -285,47 +287,6 @@ std::vector<std::string> ConfigNode::keys() const {
   std::vector<std::string> names;
   for (const auto& pair : value_->map) names.push_back(pair.first);
   return names;
-}
-
-void ConfigNode::expect_all_read() const {
-  std::vector<std::string> known;
-  for (const auto& [key, child] : value_->map)
-    if (child->is_read) known.push_back(key);
-  for (const auto& [key, child] : value_->map) {
-    const std::string path = path_.empty() ? key : path_ + "." + key;
-    if (!child->is_read) {
-      const std::string nearest = nearest_word(key, known);
-      throw ConfigError(child->origin, ": ", path, ": expected a known key", path_.empty() ? "" : " of " + path_,
-                        "; found \"", key, "\"", nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?");
-    }
-    if (child->kind == Kind::kMap) ConfigNode(child.get(), path).expect_all_read();
-    for (size_t i = 0; i < child->list.size(); ++i)
-      if (child->list[i]->kind == Kind::kMap)
-        ConfigNode(child->list[i].get(), concat(path, "[", i, "]")).expect_all_read();
-  }
-}
-
-std::string nearest_word(const std::string& word, const std::vector<std::string>& candidates) {
-  std::string best;
-  size_t best_distance = std::string::npos;
-  for (const std::string& candidate : candidates) {
-    std::vector<size_t> row(candidate.size() + 1);
-    for (size_t j = 0; j < row.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= word.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j < row.size(); ++j) {
-        const size_t substituted = diagonal + (word[i - 1] != candidate[j - 1]);
-        diagonal = row[j];
-        row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
-      best = candidate;
-    }
-  }
-  return best;
 }
 
 }  // namespace rehearse

@@ -20,6 +20,7 @@ struct ConfigValue {
   std::vector<std::pair<std::string, std::unique_ptr<ConfigValue>>> map;  // in file order
   std::string origin;
   bool is_read = false;
+  bool is_leftover = false;  // its map has got another `type` since: dropped where nobody reads it
 
   ConfigValue* find(const std::string& key) const;
   std::unique_ptr<ConfigValue> clone() const;
@@ -36,11 +37,12 @@ struct Range {
 // throw ConfigError "file:line: path: expected …; found …".
 class ConfigNode {
  public:
-  ConfigNode(ConfigValue* value, std::string path) : value_(value), path_(std::move(path)) {}
+  // place: the origin of the nearest map above that somebody wrote, for messages about a map that nobody did.
+  ConfigNode(ConfigValue* value, std::string path, const std::string& place = "");
 
-  bool has(const std::string& key) const;  // present and not null; does not mark it as read
+  bool has(const std::string& key) const;  // present; does not mark it as read
 
-  // Optional keys: the fallback is the documented default.
+  // Optional keys: the fallback is the documented default where the key is absent. A key without a value is an error.
   int64_t integer(const std::string& key, int64_t fallback, Range<int64_t> range = {});
   double number(const std::string& key, double fallback, Range<double> range = {});
   bool boolean(const std::string& key, bool fallback);
@@ -54,7 +56,7 @@ class ConfigNode {
   double required_number(const std::string& key, Range<double> range = {});
   std::string required_text(const std::string& key);
 
-  ConfigNode child(const std::string& key);                  // a map; absent means empty
+  ConfigNode child(const std::string& key);                  // a map; absent or without a value means empty
   std::vector<ConfigNode> children(const std::string& key);  // a list of maps; absent means empty
   std::vector<std::string> keys() const;  // of this map, in file order; for maps with free keys (domains)
 
@@ -63,17 +65,19 @@ class ConfigNode {
   std::string where(const std::string& key) const;  // of one value
   [[noreturn]] void fail(const std::string& key, const std::string& expected_found) const;
 
-  // Throws on the first key that nobody has read, naming the nearest known key. Call it once all options are read.
+  // Throws on the first key that nobody has read, naming the nearest known key; drops leftovers that nobody has read.
+  // Call it once all options are read.
   void expect_all_read() const;
 
  private:
   ConfigValue* read(const std::string& key, const std::string& fallback);
   ConfigValue* value_;
   std::string path_;
+  std::string place_;
 };
 
 // Owns a resolved tree: file, what it extends, then --set overrides ("a.b.c=value", list items as
-// "model.blocks.0.stride=2").
+// "model.blocks.0.stride=2" or "model.blocks[0].stride=2"). Which value wins: configs/README.md.
 class Config {
  public:
   static Config load(const std::string& path, const std::vector<std::string>& overrides = {});
@@ -87,8 +91,5 @@ class Config {
  private:
   std::unique_ptr<ConfigValue> root_;
 };
-
-// The candidate with the smallest edit distance to word; empty when there is none.
-std::string nearest_word(const std::string& word, const std::vector<std::string>& candidates);
 
 }  // namespace rehearse

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "trainer/base/error.h"
 
@@ -118,6 +119,14 @@ void print_block(const ConfigValue& value, int indent, bool is_inline, bool with
   }
 }
 
+// YAML forbids tabs as indentation, and its parser seldom says so.
+bool has_tab(const std::string& text, int line_index) {
+  std::istringstream lines(text);
+  std::string line;
+  for (int i = 0; i <= line_index; ++i) std::getline(lines, line);
+  return line.find('\t') != std::string::npos;
+}
+
 ConfigValue* step_into(ConfigValue& at, const std::string& key, const std::string& assignment) {
   if (at.kind == ConfigValue::Kind::kList) {
     const bool is_index = !key.empty() && key.size() < 7 && std::all_of(key.begin(), key.end(), ::isdigit);
@@ -129,6 +138,7 @@ ConfigValue* step_into(ConfigValue& at, const std::string& key, const std::strin
     throw ConfigError("--set ", assignment, ": expected a map or list above \"", key, "\"; found the value ",
                       at.scalar);
   at.kind = ConfigValue::Kind::kMap;
+  at.is_leftover = false;
   if (ConfigValue* child = at.find(key)) return child;
   at.map.emplace_back(key, std::make_unique<ConfigValue>());
   at.map.back().second->origin = "--set";
@@ -146,32 +156,68 @@ std::unique_ptr<ConfigValue> parse_yaml(const std::string& text, const std::stri
       throw ConfigError(name, ": expected a map of keys at the top; found another kind");
     return value;
   } catch (const YAML::Exception& failure) {
-    throw ConfigError(name, ":", failure.mark.line + 1, ": expected valid YAML; found ", failure.msg);
+    throw ConfigError(name, ":", failure.mark.line + 1, ": expected valid YAML; found ", failure.msg,
+                      has_tab(text, failure.mark.line) ? "; this line has a tab: indent with spaces" : "");
   }
 }
 
 namespace {
 
-// A part of another type has other keys: its map replaces the one below instead of inheriting keys it does not know.
+constexpr const char* kFromSet = "--set";
+
 bool names_another_type(const ConfigValue& base, const ConfigValue& over) {
   const ConfigValue* before = base.find("type");
   const ConfigValue* after = over.find("type");
-  return before && after && before->scalar != after->scalar;
+  return after && (!before || before->scalar != after->scalar);
+}
+
+// A part of another type reads other keys. What --set gives is meant for the new type, in whatever order it comes.
+void mark_leftovers(ConfigValue& map) {
+  for (auto& [key, child] : map.map)
+    if (child->origin != kFromSet) child->is_leftover = true;
+}
+
+void set_origin(ConfigValue& value, const std::string& origin) {
+  value.origin = origin;
+  for (auto& [key, child] : value.map) set_origin(*child, origin);
+  for (auto& item : value.list) set_origin(*item, origin);
+}
+
+void override_value(ConfigValue& existing, std::unique_ptr<ConfigValue> over) {
+  using Kind = ConfigValue::Kind;
+  const bool is_map = existing.kind == Kind::kMap;
+  if (is_map && over->kind == Kind::kNull) return;  // a section whose every line is commented out
+  if (!is_map || over->kind != Kind::kMap || over->map.empty()) {
+    existing = std::move(*over);
+    return;
+  }
+  if (names_another_type(existing, *over)) mark_leftovers(existing);
+  existing.is_leftover = false;
+  existing.origin = over->origin;
+  merge_into(existing, std::move(over));
+}
+
+// Messages write list items as blocks[0], the parts of a path are parted by dots: "blocks[0].stride" is
+// "blocks.0.stride".
+std::vector<std::string> parts_of(const std::string& path) {
+  std::vector<std::string> parts(1);
+  for (char c : path) {
+    if (c == '.' || c == '[')
+      parts.emplace_back();
+    else if (c != ']')
+      parts.back() += c;
+  }
+  return parts;
 }
 
 }  // namespace
 
 void merge_into(ConfigValue& base, std::unique_ptr<ConfigValue> over) {
   for (auto& [key, child] : over->map) {
-    ConfigValue* existing = base.find(key);
-    if (existing && existing->kind == ConfigValue::Kind::kMap && child->kind == ConfigValue::Kind::kMap &&
-        !names_another_type(*existing, *child)) {
-      merge_into(*existing, std::move(child));
-    } else if (existing) {
-      *existing = std::move(*child);
-    } else {
+    if (ConfigValue* existing = base.find(key))
+      override_value(*existing, std::move(child));
+    else
       base.map.emplace_back(key, std::move(child));
-    }
   }
 }
 
@@ -180,16 +226,18 @@ void apply_override(ConfigValue& root, const std::string& assignment) {
   if (equals == std::string::npos || equals == 0)
     throw ConfigError("--set ", assignment, ": expected key=value; found no \"=\" behind a key");
   auto wrapped = parse_yaml("value: " + assignment.substr(equals + 1), "--set " + assignment);
-  ConfigValue* at = &root;
-  std::string path = assignment.substr(0, equals);
-  for (size_t start = 0; start <= path.size();) {
-    const size_t dot = std::min(path.find('.', start), path.size());
-    at = step_into(*at, path.substr(start, dot - start), assignment);
-    start = dot + 1;
+  std::unique_ptr<ConfigValue> value = std::move(wrapped->map.front().second);
+  if (value->kind == ConfigValue::Kind::kNull)
+    throw ConfigError("--set ", assignment, ": expected a value behind \"=\"; found nothing; an empty text is '\"\"'");
+  set_origin(*value, kFromSet);
+  ConfigValue *at = &root, *above = nullptr;
+  const std::vector<std::string> parts = parts_of(assignment.substr(0, equals));
+  for (const std::string& part : parts) {
+    above = at;
+    at = step_into(*at, part, assignment);
   }
-  ConfigValue* value = wrapped->find("value");
-  value->origin = "--set";
-  *at = std::move(*value);
+  if (parts.back() == "type" && at->scalar != value->scalar) mark_leftovers(*above);
+  override_value(*at, std::move(value));
 }
 
 std::string print_yaml(const ConfigValue& root, bool with_origin) {

@@ -12,10 +12,11 @@ namespace rehearse {
 // error.
 std::unique_ptr<ConfigValue> parse_yaml(const std::string& text, const std::string& name);
 
-// Keys of `over` win; maps merge unless they name another `type`, everything else is replaced.
+// Keys of `over` win; maps merge, everything else is replaced. A map that names another `type` marks what it finds as
+// leftover; `{}` empties a map; a map without a value changes nothing.
 void merge_into(ConfigValue& base, std::unique_ptr<ConfigValue> over);
 
-// "a.b.0.c=value" with value in YAML; origin "--set".
+// "a.b.0.c=value" or "a.b[0].c=value" with value in YAML, merged as merge_into does; origin "--set".
 void apply_override(ConfigValue& root, const std::string& assignment);
 
 std::string print_yaml(const ConfigValue& root, bool with_origin);

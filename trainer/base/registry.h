@@ -9,6 +9,7 @@
 
 #include "trainer/base/config.h"
 #include "trainer/base/error.h"
+#include "trainer/base/words.h"
 
 namespace rehearse {
 
@@ -38,20 +39,19 @@ class Registry {
 
   std::unique_ptr<Interface> create(const std::string& name, ConfigNode node,
                                     const typename Interface::Context& context) const {
-    auto found = entries_.find(name);
-    if (found == entries_.end())
-      throw ConfigError(node.where("type"), ": expected one of ", joined_names(), "; found \"", name, "\"");
-    return found->second.create(node, context);
+    expect_one_of(node.where("type"), name, names());
+    return entries_.at(name).create(node, context);
   }
 
   const std::map<std::string, Entry>& entries() const { return entries_; }
 
- private:
-  std::string joined_names() const {
-    std::string joined;
-    for (const auto& [name, entry] : entries_) joined += (joined.empty() ? "" : ", ") + name;
-    return joined;
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, entry] : entries_) names.push_back(name);
+    return names;
   }
+
+ private:
   std::map<std::string, Entry> entries_;
 };
 

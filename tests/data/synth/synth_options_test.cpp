@@ -78,7 +78,7 @@ TEST(SynthOptions, RefuseATestSpeakerWhoIsTrainedInAnyDomain) {
 }
 
 TEST(SynthOptions, NameTheDomainThatWasMeant) {
-  EXPECT_THAT(failure_of("synth: {domains: {fone: {}}}"), HasSubstr("did you mean phone"));
+  EXPECT_THAT(failure_of("synth: {domains: {fone: {}}}"), HasSubstr("did you mean \"phone\"?"));
   EXPECT_THAT(failure_of("synth: {domains: {crowd: {snr_db: [9, 3]}}}"), HasSubstr("synth.domains.crowd.snr_db"));
   EXPECT_NE(failure_of("synth: {test_utterance: 5}"), "");
 }

@@ -1,0 +1,59 @@
+// The keys that nobody read: errors, or leftovers of a map whose type was changed.
+#include <algorithm>
+#include <map>
+
+#include "trainer/base/config.h"
+#include "trainer/base/error.h"
+#include "trainer/base/words.h"
+
+namespace rehearse {
+namespace {
+
+using PathsByKey = std::map<std::string, std::vector<std::string>>;
+
+std::string path_of(const std::string& map, const std::string& key) {
+  return map.empty() ? key : map + "." + key;
+}
+
+// List items are left out: a key of one block says nothing about a key elsewhere.
+void collect_known(const ConfigValue& map, const std::string& path, PathsByKey& known) {
+  for (const auto& [key, child] : map.map) {
+    if (!child->is_read) continue;
+    known[key].push_back(path_of(path, key));
+    collect_known(*child, path_of(path, key), known);
+  }
+}
+
+// A key spelt nearly so in the same map, or else spelt exactly so in the one other place that has it.
+std::string suggestion(const ConfigValue& map, const std::string& key, const PathsByKey& known) {
+  std::vector<std::string> siblings;
+  for (const auto& [name, child] : map.map)
+    if (child->is_read) siblings.push_back(name);
+  const std::string near = did_you_mean(key, siblings);
+  const auto elsewhere = known.find(key);
+  if (!near.empty() || elsewhere == known.end() || elsewhere->second.size() != 1) return near;
+  return concat("; did you mean \"", elsewhere->second.front(), "\"?");
+}
+
+void expect_map_read(ConfigValue& map, const std::string& path, const PathsByKey& known) {
+  std::erase_if(map.map, [](const auto& pair) { return pair.second->is_leftover && !pair.second->is_read; });
+  for (const auto& [key, child] : map.map) {
+    const std::string child_path = path_of(path, key);
+    if (!child->is_read)
+      throw ConfigError(child->origin, ": ", child_path, ": expected a known key", path.empty() ? "" : " of " + path,
+                        "; found \"", key, "\"", suggestion(map, key, known));
+    expect_map_read(*child, child_path, known);
+    for (size_t i = 0; i < child->list.size(); ++i)
+      expect_map_read(*child->list[i], concat(child_path, "[", i, "]"), known);
+  }
+}
+
+}  // namespace
+
+void ConfigNode::expect_all_read() const {
+  PathsByKey known;
+  collect_known(*value_, path_, known);
+  expect_map_read(*value_, path_, known);
+}
+
+}  // namespace rehearse
