@@ -7,6 +7,7 @@
 
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
+#include "trainer/base/words.h"
 
 namespace rehearse {
 
@@ -92,9 +93,13 @@ std::u32string single_spaced(const std::u32string& text, bool is_basic) {
 
 }  // namespace
 
+const std::vector<std::string>& Normalizer::names() {
+  static const std::vector<std::string> names = {"basic/1", "raw/1"};
+  return names;
+}
+
 Normalizer::Normalizer(const std::string& name) : name_(name), is_basic_(name == "basic/1") {
-  if (!is_basic_ && name != "raw/1")
-    throw ConfigError("normalizer: expected \"basic/1\" or \"raw/1\"; found \"", name, "\"");
+  expect_one_of("normalizer", name, names());
 }
 
 std::string Normalizer::operator()(const std::string& text) const {

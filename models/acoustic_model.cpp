@@ -11,7 +11,8 @@ AcousticModel::AcousticModel(ConfigNode model, const Context& context)
     : store_(context.seed, context.options), num_classes_(context.num_classes) {
   int64_t channels = context.input_channels;
   for (ConfigNode& node : model.children("blocks")) {
-    Block::Context block{channels, concat("blocks.", blocks_.size()), blocks_.size(), &store_, context.all_reduce_sum};
+    Block::Context block{
+        channels, concat("blocks.", blocks_.size()), blocks_.size(), &store_, context.all_reduce_sum, node.where()};
     const std::string type = node.required_text("type");
     blocks_.push_back({block.name, type, Registry<Block>::instance().create(type, node, block)});
     channels = blocks_.back().block->output_channels();

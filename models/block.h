@@ -87,6 +87,7 @@ class Block {
     uint64_t index = 0;               // for dropout keys
     ParameterStore* store = nullptr;  // outlives the block
     AllReduceSum all_reduce_sum;      // empty in a world of one
+    std::string where;                // "file:line: model.blocks[3]", for messages
   };
   virtual ~Block() = default;
   virtual Sequence forward(const Sequence& input, const ForwardContext& context) = 0;

@@ -201,8 +201,7 @@ std::unique_ptr<Norm> Norm::create(const NormOptions& options, const Block::Cont
   if (options.kind == "batch") return std::make_unique<BatchNorm>(context, name, channels, options.is_per_micro_batch);
   if (options.kind == "none") return std::make_unique<NoNorm>();
   if (channels % options.groups != 0)
-    throw ConfigError("model.", context.name, ".groups: expected a divisor of ", channels, " channels; found ",
-                      options.groups);
+    throw ConfigError(context.where, ".groups: expected a divisor of ", channels, " channels; found ", options.groups);
   return std::make_unique<GroupNorm>(*context.store, name, channels, options.groups);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace rehearse {
 
@@ -10,7 +11,8 @@ namespace rehearse {
 // "raw/1": NFC and runs of spaces to one, trimmed. Control characters count as spaces in both.
 class Normalizer {
  public:
-  explicit Normalizer(const std::string& name);  // "basic/1", "raw/1"; ConfigError else
+  static const std::vector<std::string>& names();
+  explicit Normalizer(const std::string& name);  // one of names(), else ConfigError
   // Thread-safe; idempotent. DataError when text is not UTF-8.
   std::string operator()(const std::string& text) const;
   const std::string& name() const { return name_; }

@@ -55,8 +55,8 @@ class TransformerBlock : public Block {
   TransformerBlock(const Options& options, const Context& context)
       : options_(options), channels_(context.input_channels), index_(context.index) {
     if (channels_ % (2 * options.heads) != 0)
-      throw ConfigError("model.", context.name, ".heads: expected heads of even size; found ", options.heads,
-                        " heads for ", channels_, " channels");
+      throw ConfigError(context.where, ".heads: expected heads of even size; found ", options.heads, " heads for ",
+                        channels_, " channels");
     ParameterStore& store = *context.store;
     for (int64_t l = 0; l < options.layers; ++l) {
       const std::string name = concat(context.name, ".layers.", l, ".");

@@ -136,6 +136,15 @@ TEST_F(Commands, AMissingManifestIsADataErrorForEveryVerb) {
   }
 }
 
+TEST_F(Commands, TokenizerNamesTheOptionThatIsWrong) {
+  const std::string manifest = (toy_folder() / "loud_train.jsonl").string();
+  for (const std::string option : {"--kind", "--normalizer"}) {
+    const ProcessResult result = run_rehearse({"tokenizer", manifest, option, "word", "--out", path("c.txt")});
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, StartsWith("rehearse: " + option + ": expected one of "));
+  }
+}
+
 TEST_F(Commands, ImportWritesAManifestThatOthersRead) {
   write_wav(path("a.wav"), toy_audio("abc"));
   std::ofstream(path("nemo.json")) << R"({"audio_filepath": "a.wav", "text": "abc", "duration": 0.8})"

@@ -114,8 +114,17 @@ TEST_F(RunOptionsTest, AMissingFileIsNamed) {
 }
 
 TEST_F(RunOptionsTest, WithoutDataOrBudgetThereIsNoRun) {
-  EXPECT_THAT(refusal("budget: {steps: 1}"), HasSubstr("data.train"));
-  EXPECT_THAT(refusal(needed()), HasSubstr("budget"));
+  for (const std::string base : {"", "extends: " REHEARSE_SOURCE_DIR "/configs/base.yaml\n"}) {
+    EXPECT_EQ(refusal(base + "budget: {steps: 1}"),
+              path("run.yaml") + ": data.train: expected at least one manifest; found none");
+    EXPECT_THAT(refusal(base + "data: {train: [x]}"), HasSubstr("run.yaml: data.tokenizer: expected a file"));
+    EXPECT_THAT(refusal(base + needed()), HasSubstr("run.yaml: budget: expected one of budget.steps"));
+  }
+}
+
+TEST_F(RunOptionsTest, AnUnknownNormalizerIsNamedWithItsKey) {
+  EXPECT_EQ(refusal("data:\n  normalizer: foo\n"),
+            path("run.yaml") + ":2: data.normalizer: expected one of basic/1, raw/1; found \"foo\"");
 }
 
 TEST_F(RunOptionsTest, TheTrajectoryHashSeesWhatChangesTheTrajectory) {

@@ -68,5 +68,18 @@ TEST(AcousticModel, BadOptionsAreConfigErrorsThatSayWhere) {
   }
 }
 
+TEST(AcousticModel, WhatDoesNotFitTheChannelsIsNamedWithFileAndLine) {
+  for (const auto& [block, key] : {std::pair("{type: transformer, heads: 3}", "heads: expected"),
+                                   std::pair("{type: conv, norm: group, groups: 7}", "groups: expected")}) {
+    Config config = Config::parse(concat("blocks:\n  - ", block), "run.yaml");
+    try {
+      model_of(config);
+      ADD_FAILURE() << "expected a ConfigError of " << block;
+    } catch (const ConfigError& error) {
+      EXPECT_EQ(std::string(error.what()).rfind(concat("run.yaml:2: blocks[0].", key), 0), 0u) << error.what();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rehearse

@@ -39,7 +39,7 @@ struct BuiltBlock {
 
   BuiltBlock(const std::string& yaml, int64_t input_channels, at::ScalarType type, AllReduceSum all_reduce_sum = {})
       : config(Config::parse(yaml)), store(7, at::TensorOptions().dtype(type)) {
-    Block::Context context{input_channels, "blocks.3", 3, &store, std::move(all_reduce_sum)};
+    Block::Context context{input_channels, "blocks.3", 3, &store, std::move(all_reduce_sum), config.root().where()};
     block = Registry<Block>::instance().create(config.root(), context);
     config.root().expect_all_read();
     uint64_t seed = 100;

@@ -10,6 +10,8 @@
 #include "data/text/tokenizer.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
+#include "trainer/base/registry.h"
+#include "trainer/base/words.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 
@@ -72,6 +74,8 @@ class TokenizerCommand final : public Command {
 
   int run() override {
     expect_writable("--out", out_);
+    expect_one_of("--kind", kind_, Registry<TokenizerTrainer>::instance().names());
+    expect_one_of("--normalizer", normalizer_, Normalizer::names());
     const std::vector<Line> lines = read_lines();
     std::vector<std::string> texts;
     for (const Line& line : lines) texts.push_back(line.text);

@@ -74,7 +74,8 @@ std::unique_ptr<Tokenizer> tokenizer_of(const LoadedCheckpoint& checkpoint) {
 
 Recognizer::Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum,
                        at::Device device)
-    : normalizer_(config.root().child("data").text("normalizer", "basic/1")), tokenizer_(std::move(tokenizer)) {
+    : normalizer_(config.root().child("data").choice("normalizer", "basic/1", Normalizer::names())),
+      tokenizer_(std::move(tokenizer)) {
   ConfigNode model = config.root().child("model");
   ConfigNode head = model.child("head");
   Task::Context context{

@@ -5,6 +5,7 @@
 #include <set>
 #include <span>
 
+#include "data/text/normalizer.h"
 #include "trainer/base/config_tree.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
@@ -17,13 +18,20 @@ void expect_files(const ConfigNode& node, const std::string& key, const std::vec
     if (!fs::is_regular_file(path)) node.fail(key, concat("expected an existing file; found no \"", path, "\""));
 }
 
-void read_data(ConfigNode data, RunOptions& options) {
+// What base.yaml leaves empty is missing in the run's own file, not on a line of base.yaml.
+[[noreturn]] void fail_missing(const ConfigNode& root, const std::string& path_expected_found) {
+  throw ConfigError(root.where(), ": ", path_expected_found);
+}
+
+void read_data(ConfigNode root, RunOptions& options) {
+  ConfigNode data = root.child("data");
   options.train_manifests = data.texts("train", {});
   options.valid_manifests = data.texts("valid", {});
-  options.normalizer = data.text("normalizer", "basic/1");
+  options.normalizer = data.choice("normalizer", "basic/1", Normalizer::names());
   options.tokenizer = data.text("tokenizer", "");
-  if (options.train_manifests.empty()) data.fail("train", "expected at least one manifest; found an empty list");
-  if (options.tokenizer.empty()) data.fail("tokenizer", "expected a file made by `rehearse tokenizer`; found nothing");
+  if (options.train_manifests.empty()) fail_missing(root, "data.train: expected at least one manifest; found none");
+  if (options.tokenizer.empty())
+    fail_missing(root, "data.tokenizer: expected a file made by `rehearse tokenizer`; found nothing");
   expect_files(data, "train", options.train_manifests);
   expect_files(data, "valid", options.valid_manifests);
   expect_files(data, "tokenizer", {options.tokenizer});
@@ -34,14 +42,15 @@ void read_data(ConfigNode data, RunOptions& options) {
   options.loader = Loader::Options::from(loader);
 }
 
-void read_budget(ConfigNode budget, RunOptions& options) {
+void read_budget(ConfigNode root, RunOptions& options) {
+  ConfigNode budget = root.child("budget");
   options.budget.steps = budget.integer("steps", 0, {0, int64_t{1} << 40});
   options.budget.draws = budget.integer("draws", 0, {0, int64_t{1} << 50});
   options.budget.passes = budget.number("passes", 0, {0, 1e6});
   options.budget.minutes = budget.number("minutes", 0, {0, 1e7});
   if (options.budget.steps == 0 && options.budget.draws == 0 && options.budget.passes == 0 &&
       options.budget.minutes == 0)
-    budget.fail("steps", "expected one of budget.steps, draws, passes or minutes above 0; found none");
+    fail_missing(root, "budget: expected one of budget.steps, draws, passes or minutes above 0; found none");
 }
 
 void read_cadence(ConfigNode root, RunOptions& options) {
@@ -131,14 +140,14 @@ RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   options.threads = static_cast<int>(root.integer("threads", 0, {0, 1024}));
   options.folder = root.child("run").text("folder", "");
   if (options.folder.empty()) options.folder = "runs/" + fs::path(config_path).stem().string();
-  read_data(root.child("data"), options);
+  read_data(root, options);
   ConfigNode batch = root.child("batch"), curriculum = root.child("curriculum");
   options.batch = BatchPlanner::Options::from(batch, curriculum);
   ConfigNode optimizer = root.child("optimizer");
   options.lr = optimizer.number("lr", 0.002, {0, 1000});
   options.reduce_as_bfloat16 = optimizer.choice("reduce_dtype", "float32", {"float32", "bfloat16"}) == "bfloat16";
   options.update = UpdateOptions::from(optimizer, options.precision);
-  read_budget(root.child("budget"), options);
+  read_budget(root, options);
   read_cadence(root, options);
   return options;
 }
