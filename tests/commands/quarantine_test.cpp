@@ -34,7 +34,9 @@ const fs::path& mislabelled_run() {
     const ProcessResult result = run_rehearse({"train", (toy_folder() / "config.yaml").string(), "--set",
                                                "run.folder=" + (folder / "run").string(), "--set",
                                                "data.train=[" + (folder / "loud_train.jsonl").string() + "," +
-                                                   (toy_folder() / "soft_train.jsonl").string() + "]"});
+                                                   (toy_folder() / "soft_train.jsonl").string() + "]",
+                                               "--set", "validation.every_steps=40", "--set",
+                                               "checkpoint.every_steps=40", "--set", "checkpoint.keep_last=9"});
     if (result.exit_code != 0) throw std::runtime_error("the mislabelled run could not be made: " + result.err);
     std::ofstream(folder / "log.txt") << result.err << result.out;
   });

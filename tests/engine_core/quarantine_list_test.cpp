@@ -159,6 +159,7 @@ TEST_F(QuarantineListTest, TheTableFitsItsWidthAndHoldsNoControlCharacters) {
   const std::string text = quarantine_text(list, 3, 100);
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
   EXPECT_THAT(text, HasSubstr("audio/4.wav @1:15"));
+  EXPECT_THAT(text, HasSubstr("…" + std::string(31, 'y') + " "));
   EXPECT_THAT(text, HasSubstr("… 3 more; --most shows, --out writes them"));
   EXPECT_THAT(text, Not(HasSubstr("text 9")));
   const std::string table = text.substr(text.find("\n\n", text.find("radio / ann")) + 2);

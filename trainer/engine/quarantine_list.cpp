@@ -81,11 +81,16 @@ std::string without_control(std::string text) {
 
 // The end of the path tells files apart; segments of one file differ in their offset.
 std::string short_name(const Utterance& utterance) {
-  constexpr size_t kWidth = 40;
+  constexpr size_t kWidth = 32;
   const fs::path path = utterance.audio_path;
   std::string name = (path.parent_path().filename() / path.filename()).string();
   if (utterance.offset_s > 0) name += concat(" @", format_duration(utterance.offset_s));
-  return fit_width(without_control(name), kWidth);
+  name = without_control(name);
+  if (display_width(name) <= kWidth) return name;
+  const auto is_continuation = [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; };
+  while (display_width(name) >= kWidth)
+    name.erase(name.begin(), std::find_if_not(name.begin() + 1, name.end(), is_continuation));
+  return "…" + name;
 }
 
 std::string share_table(const std::vector<SetAsideShare>& shares, const std::string& title) {
