@@ -59,6 +59,14 @@ TEST_F(Doctor, NamesWhatIsWrongWithAFile) {
   EXPECT_THAT(with_file("", 30).out, HasSubstr("  too long: 1\n"));
 }
 
+TEST_F(Doctor, ADomainWithoutItsFilesWillNotWork) {
+  write_toy_set(folder_.path(), "train.jsonl", "loud", toy_texts(12, 5));
+  for (int i = 0; i < 3; ++i) fs::remove(path("train" + std::to_string(i) + ".wav"));
+  const ProcessResult result = doctor({"--set", "data.train=[" + path("train.jsonl") + "]"});
+  EXPECT_EQ(result.exit_code, 3) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("would lose 3 of 12 utterances (25.0 %)"));
+}
+
 TEST_F(Doctor, WritesEveryFindingIntoAFile) {
   ASSERT_EQ(with_file("no audio", 1, {"--list", path("list.tsv")}).exit_code, 0);
   EXPECT_THAT(read_text(path("list.tsv")), HasSubstr("train.jsonl\tloud\t" + path("odd.wav") + "\tunreadable: "));

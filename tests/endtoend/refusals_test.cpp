@@ -16,6 +16,11 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 class Refusals : public ::testing::Test {
  protected:
   fs::path run() const { return folder_.path() / "run"; }
@@ -55,6 +60,36 @@ TEST_F(Refusals, AValueOutOfRangeThatTheWatchdogNeedsIsSaidOnceToo) {
 TEST_F(Refusals, AMissingManifestIsNamed) {
   expect_refused(tiny_train(run(), {"--set", "data.train=[/nowhere/train.jsonl]"}),
                  AllOf(HasSubstr("data.train"), HasSubstr("/nowhere/train.jsonl")));
+}
+
+TEST_F(Refusals, AFolderThatCannotBeMadeIsNamed) {
+  std::ofstream(folder_.path() / "file") << "no folder";
+  const ProcessResult result = run_rehearse(tiny_train(folder_.path() / "file/run"));
+  EXPECT_EQ(result.exit_code, 2) << result.err;
+  EXPECT_THAT(complaints(result.err),
+              ::testing::ElementsAre(AllOf(HasSubstr("file/run/log: expected a folder, there or to be made"),
+                                           HasSubstr("Not a directory"))));
+}
+
+TEST_F(Refusals, PatienceWithoutValidationsIsRefused) {
+  expect_refused(
+      tiny_train(run(), {"--set", "validation.early_stop_patience=2", "--set", "validation.every_minutes=0"}),
+      AllOf(HasSubstr("validation.early_stop_patience"), HasSubstr("nothing could stop early")));
+}
+
+// A domain whose files are not there ends the run instead of being left out draw by draw.
+TEST_F(Refusals, ADomainWithoutItsFilesEndsTheRunOnceThatIsSure) {
+  fs::copy(tiny_folder() / "loud_train.jsonl", folder_.path() / "loud_train.jsonl");
+  const std::string data = "data.train=[" + (folder_.path() / "loud_train.jsonl").string() + "," +
+                           (tiny_folder() / "soft_train.jsonl").string() + "]";
+  for (const std::string type : {"curriculum", "uniform"}) {
+    const ProcessResult result =
+        run_rehearse_ranks(2, tiny_train(folder_.path() / type, {"--set", data, "--set", "curriculum.type=" + type}));
+    EXPECT_EQ(result.exit_code, 3) << result.err;
+    EXPECT_THAT(complaints(result.err),
+                ::testing::ElementsAre(AllOf(HasSubstr("domain \"loud\": expected at most 20.0% unusable utterances"),
+                                             HasSubstr("loud_train"), HasSubstr("data.max_rejected_share"))));
+  }
 }
 
 TEST_F(Refusals, AMissingConfigurationIsNamed) {
@@ -99,8 +134,10 @@ class Resume : public Refusals {
 };
 
 TEST_F(Resume, AnotherTrajectoryIsRefused) {
-  expect_refused(tiny_train(run(), {"--resume", "auto", "--set", "optimizer.lr=0.5"}),
-                 AllOf(HasSubstr("trajectory"), HasSubstr("--init")));
+  const std::string before = text_of(run() / "config.yaml");
+  expect_refused(tiny_train(run(), {"--resume", "auto", "--set", "optimizer.lr=0.5", "--set", "log.every_steps=3"}),
+                 AllOf(HasSubstr("found optimizer.lr 0.5 instead of 0.02;"), HasSubstr("--init")));
+  EXPECT_EQ(text_of(run() / "config.yaml"), before) << "the run keeps its configuration";
 }
 
 TEST_F(Resume, OtherRanksWarnAndStrictResumeRefuses) {

@@ -152,7 +152,8 @@ def nan_on_one_rank(case):
 @fault("audio files turn bad during training")
 def file_turns_bad(case):
     case.config = world.make_corpus(case.home / "corpus", case.bench.binary, STEPS, SAVE_EVERY)
-    case.start(8, ["--set", "data.loader.cache_mb=0", "--set", "comm.checksum_every_steps=1"])
+    case.start(8, ["--set", "data.loader.cache_mb=0", "--set", "comm.checksum_every_steps=1", "--set",
+                   "data.max_rejected_share=0.5"])
     case.fault_at = time.monotonic()
     for number in range(8):  # a few: not every clip is drawn again
         (case.home / f"corpus/loud{number}.wav").write_bytes(b"no longer audio")

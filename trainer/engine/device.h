@@ -41,8 +41,8 @@ void on_device(const LoadedBatch& batch, const char* key, const std::function<vo
 
 // What to say when `device` computes in `precision` more slowly than in float32; empty: nothing.
 std::string precision_warning(Precision precision, at::Device device, bool has_instructions);
-// Whether a processor has instructions for products in `precision`; cpu_facts: the text of its /proc/cpuinfo, empty when
-// unknown: then it is given the benefit of the doubt.
+// Whether a processor has instructions for products in `precision`; cpu_facts: the text of its /proc/cpuinfo, empty
+// when unknown: then it is given the benefit of the doubt.
 bool has_instructions_for(Precision precision, const std::string& cpu_facts);
 
 }  // namespace rehearse

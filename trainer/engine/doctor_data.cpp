@@ -81,14 +81,18 @@ ManifestCheck check_manifest(const std::string& manifest, const Normalizer& norm
     all.max_rejected_share = 1;
     const Corpus corpus(utterances, normalizer, tokenizer, all, frames);
     for (const Rejection& one : corpus.rejections())
-      check.problems.push_back({one.domain, one.audio_path, one.reason, false});
+      check.problems.push_back({one.domain, one.audio_path, one.reason, false, true});
+    std::set<uint64_t> usable;
+    for (const Corpus::Item& item : corpus.items()) usable.insert(item.utterance.id);
     check.usable = corpus.items();
     check.domains = corpus.domains();
     const std::vector<std::string> found = probe_all(utterances, threads);
     for (size_t i = 0; i < found.size(); ++i) {
       if (found[i].empty()) continue;
-      check.problems.push_back({utterances[i].domain, utterances[i].audio_path, found[i], true});
-      check.num_silent += found[i].starts_with("silent") ? 1 : 0;
+      const bool is_silent = found[i].starts_with("silent");
+      check.problems.push_back({utterances[i].domain, utterances[i].audio_path, found[i], true,
+                                !is_silent && usable.contains(utterances[i].id)});
+      check.num_silent += is_silent ? 1 : 0;
     }
   } catch (const DataError& failure) {
     check.failure = failure.what();
@@ -97,18 +101,20 @@ ManifestCheck check_manifest(const std::string& manifest, const Normalizer& norm
 }
 
 std::vector<std::string> excessive_losses(const std::vector<ManifestCheck>& checks, double max_rejected_share) {
-  std::map<std::string, std::pair<size_t, size_t>> counts;  // rejected, usable
+  std::map<std::string, std::pair<size_t, size_t>> counts;  // lost, all
   for (const ManifestCheck& check : checks) {
-    for (const DataProblem& problem : check.problems)
-      if (!problem.is_audio) ++counts[problem.domain].first;
+    for (const DataProblem& problem : check.problems) {
+      counts[problem.domain].first += problem.is_lost ? 1 : 0;
+      counts[problem.domain].second += problem.is_audio ? 0 : 1;  // those are among the usable
+    }
     for (const Corpus::Item& item : check.usable) ++counts[check.domains[item.domain]].second;
   }
   std::vector<std::string> lines;
   for (const auto& [domain, count] : counts) {
-    const double share = static_cast<double>(count.first) / static_cast<double>(count.first + count.second);
+    const double share = static_cast<double>(count.first) / static_cast<double>(std::max<size_t>(1, count.second));
     if (share > max_rejected_share)
-      lines.push_back(concat("domain \"", domain, "\" would lose ", count.first, " of ", count.first + count.second,
-                             " utterances (", fixed(100 * share, 1), " %); data.max_rejected_share allows ",
+      lines.push_back(concat("domain \"", domain, "\" would lose ", count.first, " of ", count.second, " utterances (",
+                             fixed(100 * share, 1), " %); data.max_rejected_share allows ",
                              fixed(100 * max_rejected_share, 1), " %"));
   }
   return lines;

@@ -17,7 +17,8 @@ struct DataProblem {
   std::string domain;
   std::string audio_path;
   std::string reason;
-  bool is_audio = false;  // found by decoding the file; training leaves it out when it comes across it
+  bool is_audio = false;  // found by decoding the file
+  bool is_lost = true;    // training leaves the utterance out; not so when its file is just silent
 };
 
 struct ManifestCheck {

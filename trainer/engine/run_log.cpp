@@ -91,7 +91,10 @@ void RunLog::validation(const ValidationMetrics& validation, double best_cer) {
 }
 
 void RunLog::note(uint64_t step, const std::string& text) {
-  if (options_.is_silent) return;
+  if (options_.is_silent) {
+    log_.detail(text);
+    return;
+  }
   log_.info(text);
   metrics_->write(NoteMetrics{step, text});
 }

@@ -11,7 +11,7 @@
 
 namespace rehearse {
 
-// Silent on other ranks. Used from the training thread.
+// Silent on other ranks, but for notes, which go into their own logs. Used from the training thread.
 class RunLog {
  public:
   struct Options {

@@ -56,9 +56,13 @@ void read_budget(ConfigNode root, RunOptions& options) {
 void read_cadence(ConfigNode root, RunOptions& options) {
   ConfigNode validation = root.child("validation");
   options.validate_every_steps = validation.integer("every_steps", 0, {0, int64_t{1} << 40});
-  options.validate_every_minutes = validation.number("every_minutes", 0, {0, 1e6});
+  options.validate_every_minutes = validation.number("every_minutes", 10, {0, 1e6});
   options.validation_batch_s = validation.number("batch_seconds", 120, {1, 1e5});
   options.early_stop_patience = validation.integer("early_stop_patience", 0, {0, 1000000});
+  if (options.early_stop_patience > 0 && options.validate_every_steps == 0 && options.validate_every_minutes == 0)
+    validation.fail("early_stop_patience",
+                    "expected every_steps or every_minutes above 0 beside it; found neither, so"
+                    " nothing could stop early");
   ConfigNode checkpoint = root.child("checkpoint");
   options.save_every_steps = checkpoint.integer("every_steps", 0, {0, int64_t{1} << 40});
   options.save_every_minutes = checkpoint.number("every_minutes", 5, {0, 1e6});
@@ -152,12 +156,17 @@ RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   return options;
 }
 
-std::string trajectory_hash(const Config& config, KeyOrder order) {
+bool is_outside_trajectory(const std::string& key) {
   static const std::set<std::string> kOutside = {"run", "threads", "budget", "validation", "checkpoint", "comm", "log"};
+  return kOutside.contains(key.substr(0, key.find('.'))) || key.starts_with("data.valid") ||
+         key.starts_with("data.loader");
+}
+
+std::string trajectory_hash(const Config& config, KeyOrder order) {
   auto copy = config.value().clone();
-  std::erase_if(copy->map, [](const auto& pair) { return kOutside.contains(pair.first); });
+  std::erase_if(copy->map, [](const auto& pair) { return is_outside_trajectory(pair.first); });
   if (ConfigValue* data = copy->find("data"))
-    std::erase_if(data->map, [](const auto& pair) { return pair.first == "valid" || pair.first == "loader"; });
+    std::erase_if(data->map, [](const auto& pair) { return is_outside_trajectory("data." + pair.first); });
   drop_what_changes_nothing(*copy);
   if (order == KeyOrder::kSorted) sort_keys(*copy);
   const std::string text = print_yaml(*copy, false);

@@ -68,6 +68,9 @@ struct RunOptions {
   static RunOptions from(Config& config, const std::string& config_path);
 };
 
+// Budget, logging, validation, saving, loader threads and communication: a resumed run may have other values. key: its
+// path, "budget.steps".
+bool is_outside_trajectory(const std::string& key);
 // Checkpoints written before keys were sorted have the hash in the order of the file.
 enum class KeyOrder { kSorted, kAsInFile };
 // SHA-256 over the resolved keys that change the trajectory: budget, logging, validation, saving, loader threads,

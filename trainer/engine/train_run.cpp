@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "trainer/comm/world.h"
+#include "trainer/engine/checkpoint_diff.h"
 #include "trainer/engine/device.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/stop_signal.h"
@@ -65,6 +66,7 @@ class Run {
               {"normalizer", parts_.recognizer->normalizer().name()}};
     open_folder();
     std::optional<LoadedCheckpoint> checkpoint = find_checkpoint();
+    if (world_.rank() == 0) replace_text(files_, folder_ / "config.yaml", config_.resolved());  // it fits the run
     RunLog run_log({world_.rank() != 0, folder_, checkpoint ? checkpoint->step : 0}, *log_);
     describe(run_log, checkpoint ? checkpoint->step : 0, threads);
     const std::unique_ptr<ObservationReplay> replay = open_replay();
@@ -128,14 +130,13 @@ class Run {
   // Rank 0 prepares the folder; the others wait for it.
   void open_folder() {
     if (world_.rank() == 0) {
-      fs::create_directories(folder_ / "log");
+      make_folder(folder_ / "log");
       lock_ = std::make_unique<FileLock>(folder_ / "lock");
       const bool has_checkpoints = !list_checkpoints(folder_ / "checkpoints").empty();
       if (has_checkpoints && request_.resume.empty())
         throw ConfigError(folder_.string(),
                           ": expected a new run folder; found checkpoints of an earlier run; add --resume auto"
                           " to go on, or choose another run.folder");
-      replace_text(files_, folder_ / "config.yaml", config_.resolved());
     }
     communicator_.barrier("barrier (run folder)");
     log_ = std::make_unique<Log>(Log::Options{(folder_ / "log" / concat("rank-", world_.rank(), ".log")).string(),
@@ -178,10 +179,8 @@ class Run {
     const std::string where = (checkpoint.path / "state.json").string();
     if (saved.at("trajectory_hash") != facts_.at("trajectory_hash") &&
         saved.at("trajectory_hash") != trajectory_hash(config_, KeyOrder::kAsInFile))
-      throw ConfigError(where,
-                        ": expected the configuration that this run began with; found other values for keys that change"
-                        " the trajectory; compare with ",
-                        (checkpoint.path / "config.yaml").string(), ", or start a new run with --init");
+      throw ConfigError(where, ": expected the configuration that this run began with; found ",
+                        changed_keys(checkpoint), "; go on with the old values, or start a new run with --init");
     if (saved.at("corpus") != facts_.at("corpus"))
       throw DataError(where,
                       ": expected the training data that this run began with; found other utterances or texts;"
@@ -193,6 +192,20 @@ class Run {
       if (request_.strict_resume) throw ConfigError(where, ": ", difference, " and --strict-resume asks for it");
       log_->warn(difference);
     }
+  }
+
+  // "optimizer.lr 0.1 instead of 0.02, …": what the checkpoint's configuration had otherwise.
+  std::string changed_keys(const LoadedCheckpoint& checkpoint) const {
+    constexpr size_t kShown = 5;
+    const auto old = checkpoint.files.find("config.yaml");
+    std::vector<KeyDifference> changed;
+    if (old != checkpoint.files.end()) changed = config_differences(old->second, config_.resolved());
+    std::erase_if(changed, [](const KeyDifference& one) { return is_outside_trajectory(one.key); });
+    std::string text;
+    for (size_t i = 0; i < std::min(kShown, changed.size()); ++i)
+      text += concat(i > 0 ? ", " : "", changed[i].key, " ", changed[i].b, " instead of ", changed[i].a);
+    if (changed.size() > kShown) text += concat(" and ", changed.size() - kShown, " more");
+    return text.empty() ? "other values for keys that change the trajectory" : text;
   }
 
   // Weights and what is known about utterances; returns a sentence for the log.

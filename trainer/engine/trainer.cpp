@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "trainer/engine/device.h"
-#include "trainer/engine/evaluator.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/train_parts.h"
 
@@ -40,6 +39,7 @@ void describe(const LoadedBatch& batch, TraceSpan& span) {
 Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts),
       ids_(ids_of(parts.corpus)),
+      bad_files_(parts.corpus, parts.options.corpus.max_rejected_share),
       source_(parts.sampler, parts.planner),
       update_(parts.options.update, parts.recognizer.arena(), parts.optimizer, parts.communicator) {
   make_reducer();
@@ -251,7 +251,7 @@ void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& ou
     tally_.audio_s += static_cast<double>(batch.num_samples[i]) / Recognizer::kSampleRateHz;
     if (packed.is_bad_file) {
       tally_.failures += 1;
-      parts_.run_log.note(progress_.step, "left out: " + batch.failures[i]);
+      reasons_[batch.utterances[i]] = batch.failures[i];
     } else {
       const EditCounts counts = character_edits(reference, parts_.recognizer.tokenizer().decode(output.hypotheses[i]));
       packed.cer = std::min(1.0, counts.rate());
@@ -291,6 +291,13 @@ void Trainer::gather_observations(uint64_t step, bool in_warmup) {
     }
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
+  for (const uint32_t utterance : bad_files_.observe(all)) {
+    const auto own = reasons_.find(utterance);
+    parts_.run_log.note(progress_.step,
+                        "left out: " + (own != reasons_.end() ? own->second
+                                                              : parts_.corpus.items()[utterance].utterance.audio_path +
+                                                                    ": the log of the rank that read it says why"));
+  }
   if (parts_.observations) parts_.observations->replace(step, all, ids_);
   if (parts_.observation_log) parts_.observation_log->write(step, all, ids_);
   source_.observe(step, std::move(all), in_warmup);

@@ -1,6 +1,7 @@
 // The training loop: plan, load, forward and backward, reduce, update, observe; then log, validate, save, stop.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -10,7 +11,9 @@
 #include "data/loader.h"
 #include "trainer/base/log.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/engine/bad_files.h"
 #include "trainer/engine/checkpoint_writer.h"
+#include "trainer/engine/evaluator.h"
 #include "trainer/engine/observation_log.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/profile.h"
@@ -94,11 +97,14 @@ class Trainer {
   void compare_checksums();
   void report_cost();
   void report_quarantine();
+  void report_unreadable(const std::vector<UtteranceScore>& scores);
   bool is_due(int64_t every_steps, double every_minutes, double last_s) const;
   void finish_run();
 
   TrainerParts parts_;
   std::vector<uint64_t> ids_;  // stable ids of the corpus
+  BadFiles bad_files_;
+  std::map<uint32_t, std::string> reasons_;  // of the files that this rank could not read
   StepSource source_;
   Update update_;
   std::unique_ptr<Reducer> reducer_;

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cmath>
 
-#include "trainer/engine/evaluator.h"
 #include "trainer/engine/trainer.h"
 
 namespace rehearse {
@@ -110,6 +109,16 @@ void Trainer::report_quarantine() {
                                                parts_.options.folder, " lists them"));
 }
 
+// They count as wrong from end to end, which looks like a model that fails.
+void Trainer::report_unreadable(const std::vector<UtteranceScore>& scores) {
+  const auto is_bad = [](const UtteranceScore& score) { return !score.failure.empty(); };
+  const auto first = std::ranges::find_if(scores, is_bad);
+  if (first == scores.end()) return;
+  parts_.run_log.note(progress_.step,
+                      concat("warning: validation: ", std::ranges::count_if(scores, is_bad), " of ", scores.size(),
+                             " files cannot be read and count as wrong, e.g. ", first->failure));
+}
+
 void Trainer::validate() {
   progress_.last_validation_s = progress_.elapsed_s;
   if (!parts_.validation) return;
@@ -119,6 +128,7 @@ void Trainer::validate() {
     return score_corpus(parts_.recognizer, *parts_.validation, parts_.readers, parts_.options.validation_batch_s,
                         parts_.communicator);
   }();
+  report_unreadable(scores);
   ValidationMetrics metrics;
   metrics.step = progress_.step;
   metrics.time_s = progress_.elapsed_s;

@@ -1,0 +1,47 @@
+#include "trainer/engine/bad_files.h"
+
+#include <cmath>
+
+#include "trainer/base/error.h"
+#include "trainer/engine/progress.h"
+
+namespace rehearse {
+namespace {
+constexpr uint8_t kDrawn = 1, kBad = 2;
+}
+
+BadFiles::BadFiles(const Corpus& corpus, double max_share)
+    : corpus_(corpus), max_share_(max_share), counts_(corpus.domains().size()), seen_(corpus.items().size(), 0) {
+  for (const Corpus::Item& item : corpus.items()) ++counts_[item.domain].all;
+}
+
+std::vector<uint32_t> BadFiles::observe(std::span<const Observation> observations) {
+  std::vector<uint32_t> found;
+  for (const Observation& one : observations) {
+    const uint32_t utterance = one.draw.utterance;
+    uint8_t& seen = seen_[utterance];
+    Count& count = counts_[corpus_.items()[utterance].domain];
+    if ((seen & kDrawn) == 0) ++count.drawn;
+    seen |= kDrawn;
+    if (!one.is_bad_file || (seen & kBad) != 0) continue;
+    seen |= kBad;
+    ++count.bad;
+    found.push_back(utterance);
+  }
+  for (const uint32_t utterance : found) expect_few(counts_[corpus_.items()[utterance].domain], utterance);
+  return found;
+}
+
+void BadFiles::expect_few(const Count& count, uint32_t utterance) const {
+  const auto all = static_cast<double>(count.all), drawn = static_cast<double>(count.drawn),
+             bad = static_cast<double>(count.bad);
+  const double surely = max_share_ * drawn + 3 * std::sqrt(max_share_ * (1 - max_share_) * drawn);
+  if (bad <= max_share_ * all && bad <= surely) return;
+  const Corpus::Item& item = corpus_.items()[utterance];
+  throw DataError("domain \"", corpus_.domains()[item.domain], "\": expected at most ", format_percent(max_share_),
+                  " unusable utterances; found ", count.bad, " unreadable files among the ", count.drawn,
+                  " drawn so far, e.g. \"", item.utterance.audio_path,
+                  "\"; list them with `rehearse doctor`, or raise data.max_rejected_share");
+}
+
+}  // namespace rehearse

@@ -1,0 +1,39 @@
+// Audio that training could not read: a budget for it, and each file said once.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "data/corpus.h"
+#include "data/sampler/sampler.h"
+
+namespace rehearse {
+
+// Fed with the gathered observations, so all ranks come to the same end at the same step. A start from a checkpoint
+// counts anew.
+class BadFiles {
+ public:
+  // max_share: data.max_rejected_share. `corpus` outlives it.
+  BadFiles(const Corpus& corpus, double max_share);
+
+  // The utterances whose files turned out bad for the first time. DataError naming domain, counts and a file when a
+  // domain has more of them than allowed: of the whole domain, or of what was drawn so far by more than three standard
+  // deviations.
+  std::vector<uint32_t> observe(std::span<const Observation> observations);
+
+ private:
+  struct Count {
+    uint64_t all = 0;
+    uint64_t drawn = 0;  // different utterances
+    uint64_t bad = 0;
+  };
+  void expect_few(const Count& count, uint32_t utterance) const;
+
+  const Corpus& corpus_;
+  double max_share_;
+  std::vector<Count> counts_;  // by domain
+  std::vector<uint8_t> seen_;  // by utterance: drawn, bad
+};
+
+}  // namespace rehearse
