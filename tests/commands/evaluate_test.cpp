@@ -99,7 +99,8 @@ TEST_F(Evaluate, AudioThatCannotBeReadCountsAsAllDeleted) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("could not be read"));
   EXPECT_THAT(result.out, HasSubstr("set1.wav"));
-  for (const json& one : read("out.json")["sets"][0]["utterance_results"])
+  const json written = read("out.json");
+  for (const json& one : written["sets"][0]["utterance_results"])
     if (one["audio_filepath"].get<std::string>().ends_with("set1.wav")) {
       EXPECT_EQ(one["edits"], 5);
       EXPECT_EQ(one["length"], 5);
