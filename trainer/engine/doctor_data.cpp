@@ -41,6 +41,7 @@ std::vector<std::string> probe_all(const std::vector<Utterance>& utterances, int
   std::vector<std::string> found(utterances.size());
   std::atomic<size_t> next = 0;
   std::vector<std::jthread> workers;
+  workers.reserve(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i)
     workers.emplace_back([&] {
       for (size_t at = next++; at < utterances.size(); at = next++) found[at] = audio_problem(readers, utterances[at]);
