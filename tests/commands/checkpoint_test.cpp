@@ -210,10 +210,8 @@ TEST_F(CheckpointVerb, WeightsAreReadInPlainPython) {
   const std::string script = std::string(REHEARSE_SOURCE_DIR) + "/tests/golden/checkpoint/read_weights.py";
   const std::string peer = std::string(REHEARSE_SOURCE_DIR) + "/.deps/python/bin/python";
   const std::string python = fs::exists(peer) ? peer : "python3";
-  if (run_process({"sh", "-c", python + " -c pass"}).exit_code != 0) {
-    std::cout << "there is no Python here: weights were NOT read with it\n";
-    GTEST_SKIP() << "no python3";
-  }
+  if (run_process({"sh", "-c", python + " -c pass"}).exit_code != 0)
+    GTEST_SKIP() << "there is no Python here: weights were NOT read with it";
   const std::string weights = tiny(60) + "/model.safetensors";
   const LoadedCheckpoint loaded = load_checkpoint(tiny(60), false);
   expect_equal_to_python({python, script, weights}, loaded);
