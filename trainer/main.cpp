@@ -2,9 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
+#include <filesystem>
 #include <iostream>
+#include <new>
 
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
 #include "trainer/base/words.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/version.h"
@@ -49,7 +52,7 @@ int run_command_line(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
     if (failure.get_exit_code() == 0) return app.exit(failure);  // --help, --version
-    std::cerr << "rehearse: " << failure.what() << "; see rehearse --help\n";
+    std::cerr << "rehearse: " << printable(failure.what()) << "; see rehearse --help\n";
     return kExitConfig;
   }
   for (auto& [sub, command] : commands)
@@ -61,13 +64,22 @@ int run_command_line(int argc, char** argv) {
 }  // namespace rehearse
 
 int main(int argc, char** argv) {
+  const auto fail = [](const std::string& message, int exit_code) {
+    std::cerr << "rehearse: " << rehearse::printable_lines(message) << "\n";
+    return exit_code;
+  };
   try {
     return rehearse::run_command_line(argc, argv);
   } catch (const rehearse::Error& failure) {
-    std::cerr << "rehearse: " << failure.what() << "\n";
-    return failure.exit_code();
+    return fail(failure.what(), failure.exit_code());
+  } catch (const std::filesystem::filesystem_error& failure) {
+    return fail(rehearse::concat(failure.path1().string(), ": expected to read or write there; found ",
+                                 failure.code().message(), "; give rights, or name another place"),
+                rehearse::kExitData);
+  } catch (const std::bad_alloc&) {
+    return fail("memory: expected enough for this work; found none left; take smaller pieces or a larger machine",
+                rehearse::kExitComm);
   } catch (const std::exception& failure) {
-    std::cerr << "rehearse: " << failure.what() << "; this is a bug in rehearse, please report it\n";
-    return rehearse::kExitBug;
+    return fail(rehearse::concat(failure.what(), "; this is a bug in rehearse, please report it"), rehearse::kExitBug);
   }
 }

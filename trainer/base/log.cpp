@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <mutex>
 
+#include "trainer/base/printable.h"
+
 namespace rehearse {
 
 struct Log::Sinks {
@@ -52,7 +54,8 @@ Log::~Log() {
   status("");
 }
 
-void Log::write(Level level, const std::string& message) {
+void Log::write(Level level, const std::string& foreign) {
+  const std::string message = printable_lines(foreign);  // paths and texts of a corpus come through here
   const std::lock_guard lock(sinks_->mutex);
   const auto severity = level == kInfo   ? spdlog::level::info
                         : level == kWarn ? spdlog::level::warn
