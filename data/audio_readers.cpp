@@ -15,7 +15,7 @@ constexpr const char* kLastResort = "sndfile";
 }  // namespace
 
 double AudioReader::duration_s(const std::string& path) const {
-  const AudioClip clip = read(path, 0, 0);
+  const AudioClip clip = read(path, {});
   return static_cast<double>(clip.samples.size()) / clip.sample_rate_hz;
 }
 
@@ -36,9 +36,9 @@ const AudioReader& AudioReaders::reader_of(const std::string& path) const {
   throw DataError(path, ": expected a file that one of ", readers_.size(), " audio readers accepts; found none");
 }
 
-std::vector<float> AudioReaders::read(const std::string& path, double offset_s, double duration_s,
-                                      int sample_rate_hz) const {
-  AudioClip clip = reader_of(path).read(path, offset_s, duration_s);
+std::vector<float> AudioReaders::read(const std::string& path, double offset_s, double duration_s, int sample_rate_hz,
+                                      int channel) const {
+  AudioClip clip = reader_of(path).read(path, {offset_s, duration_s, channel});
   if (clip.sample_rate_hz == sample_rate_hz) return std::move(clip.samples);
   return resample(clip.samples, clip.sample_rate_hz, sample_rate_hz);
 }

@@ -168,8 +168,13 @@ void SoundFile::seek(int64_t frame) {
   throw DataError(handle_->name, ": offset: expected to reach frame ", frame, "; found ", sf_strerror(file));
 }
 
-std::vector<float> SoundFile::read_mono(int64_t max_frames) {
+std::vector<float> SoundFile::read_mono(int64_t max_frames, int channel) {
   const int channels = handle_->info.channels;
+  if (channel >= channels)
+    throw DataError(handle_->name, ": channel: expected less than ", channels, ", the channels of the file; found ",
+                    channel);
+  const int first = channel < 0 ? 0 : channel;
+  const int last = channel < 0 ? channels : channel + 1;
   const auto longest = static_cast<int64_t>(kLongestReadHours * 3600 * handle_->info.samplerate);
   std::vector<float> block(static_cast<size_t>(kBlockFrames) * channels);
   std::vector<float> mono;
@@ -182,8 +187,8 @@ std::vector<float> SoundFile::read_mono(int64_t max_frames) {
     expect_finite(handle_->name, std::span(block).first(static_cast<size_t>(got) * channels));
     for (sf_count_t i = 0; i < got; ++i) {
       float sum = 0;
-      for (int c = 0; c < channels; ++c) sum += block[static_cast<size_t>(i) * channels + c];
-      mono.push_back(std::clamp(sum / static_cast<float>(channels), -1.0f, 1.0f));
+      for (int c = first; c < last; ++c) sum += block[static_cast<size_t>(i) * channels + c];
+      mono.push_back(std::clamp(sum / static_cast<float>(last - first), -1.0f, 1.0f));
     }
     if (static_cast<int64_t>(mono.size()) > longest)
       throw DataError(handle_->name, ": expected at most ", kLongestReadHours,

@@ -26,8 +26,9 @@ class SoundFile {
   int64_t count_frames();
 
   void seek(int64_t frame);
-  // At most max_frames from here, channels averaged, in [-1, 1]; fewer when the file ends earlier than it says.
-  std::vector<float> read_mono(int64_t max_frames);
+  // At most max_frames from here, one channel (0-based) or their average, in [-1, 1]; fewer when the file ends earlier
+  // than it says.
+  std::vector<float> read_mono(int64_t max_frames, int channel = -1);
   // The same for one channel of 16 bits, bit-exact.
   std::vector<int16_t> read_int16(int64_t max_frames);
 

@@ -15,16 +15,24 @@ struct AudioClip {
   int sample_rate_hz = 0;
 };
 
+constexpr int kAllChannels = -1;
+
+// What is asked of a file.
+struct AudioPart {
+  double offset_s = 0;
+  double duration_s = 0;       // <= 0: to the end
+  int channel = kAllChannels;  // 0-based; kAllChannels: averaged
+};
+
 // Plug-in: REHEARSE_REGISTER(AudioReader, name, Class). read() may be called from several threads at once.
 class AudioReader {
  public:
   struct Context {};
   virtual ~AudioReader() = default;
   virtual bool accepts(const std::string& path) const = 0;
-  // The part [offset_s, offset_s + duration_s); duration_s <= 0 means to the end. Channels are averaged.
-  // Throws DataError for anything that is not readable audio: absent, empty, truncated header, NaN samples, 0 samples.
-  // A file that ends before the part does gives what is there.
-  virtual AudioClip read(const std::string& path, double offset_s, double duration_s) const = 0;
+  // Throws DataError for anything that is not readable audio: absent, empty, truncated header, NaN samples, 0 samples,
+  // a channel that the file has not. A file that ends before the part does gives what is there.
+  virtual AudioClip read(const std::string& path, const AudioPart& part) const = 0;
   // Length of the whole file; same failures as read(). Decodes it unless a reader knows a shorter way, such as a header
   // that can be trusted.
   virtual double duration_s(const std::string& path) const;
@@ -34,8 +42,9 @@ class AudioReader {
 class AudioReaders {
  public:
   AudioReaders();
-  // Decoded, averaged to mono and resampled (soxr, high quality) to sample_rate_hz.
-  std::vector<float> read(const std::string& path, double offset_s, double duration_s, int sample_rate_hz) const;
+  // Decoded, averaged to mono or reduced to one channel, and resampled (soxr, high quality) to sample_rate_hz.
+  std::vector<float> read(const std::string& path, double offset_s, double duration_s, int sample_rate_hz,
+                          int channel = kAllChannels) const;
   double duration_s(const std::string& path) const;
 
  private:

@@ -18,8 +18,9 @@ class PackReader : public AudioReader {
 
   bool accepts(const std::string& path) const override { return parse_packed_path(path).has_value(); }
 
-  AudioClip read(const std::string& path, double offset_s, double duration_s) const override {
-    return audio_.read(parsed(path), offset_s, duration_s);
+  // A pack holds the channel that was asked for when it was made.
+  AudioClip read(const std::string& path, const AudioPart& part) const override {
+    return audio_.read(parsed(path), part.offset_s, part.duration_s);
   }
 
   double duration_s(const std::string& path) const override { return audio_.duration_s(parsed(path)); }

@@ -23,7 +23,8 @@ class SndfileReader : public AudioReader {
 
   bool accepts(const std::string&) const override { return true; }
 
-  AudioClip read(const std::string& path, double offset_s, double duration_s) const override {
+  AudioClip read(const std::string& path, const AudioPart& part) const override {
+    const auto [offset_s, duration_s, channel] = part;
     if (!(offset_s >= 0 && offset_s <= kLongestSeconds) || !(duration_s <= kLongestSeconds))
       throw DataError(path, ": expected offset and duration up to ", kLongestSeconds, " s; found ", offset_s, " and ",
                       duration_s);
@@ -32,7 +33,7 @@ class SndfileReader : public AudioReader {
     file.seek(std::llround(offset_s * rate));
     const int64_t most =
         duration_s > 0 ? std::max(1ll, std::llround(duration_s * rate)) : std::numeric_limits<int64_t>::max();
-    AudioClip clip{file.read_mono(most), rate};
+    AudioClip clip{file.read_mono(most, channel), rate};
     if (clip.samples.empty()) throw DataError(path, ": expected audio at ", offset_s, " s; found 0 samples");
     return clip;
   }

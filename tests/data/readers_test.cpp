@@ -57,6 +57,15 @@ TEST(SndfileReader, ChannelsAreAveraged) {
   EXPECT_EQ(to_int16(AudioReaders().read(folder / "a.wav", 0, 0, 16000)), (std::vector<int16_t>{2000, 0, 20}));
 }
 
+TEST(SndfileReader, OneChannelOfSeveralIsReadWhenAsked) {
+  TemporaryFolder folder;
+  write_file(folder / "a.wav", testing::wav_int16({1000, 3000, -200, 200, 30, 10}, 16000, 2));
+  const AudioReaders readers;
+  EXPECT_EQ(to_int16(readers.read(folder / "a.wav", 0, 0, 16000, 0)), (std::vector<int16_t>{1000, -200, 30}));
+  EXPECT_EQ(to_int16(readers.read(folder / "a.wav", 0, 0, 16000, 1)), (std::vector<int16_t>{3000, 200, 10}));
+  EXPECT_THROW(readers.read(folder / "a.wav", 0, 0, 16000, 2), DataError);
+}
+
 TEST(SndfileReader, AWrongExtensionDoesNotMatter) {
   TemporaryFolder folder;
   write_file(folder / "a.mp3", testing::wav_int16({1, 2, 3}, 16000));

@@ -25,10 +25,10 @@ class ToneReader final : public AudioReader {
 
   bool accepts(const std::string& path) const override { return path.rfind(kPrefix, 0) == 0; }
 
-  AudioClip read(const std::string& path, double, double duration_s) const override {
+  AudioClip read(const std::string& path, const AudioPart& part) const override {
     ++num_tone_reads();
     const std::string what = path.substr(kPrefix.size());
-    const auto length = static_cast<size_t>(std::llround((duration_s > 0 ? duration_s : 1.0) * kRateHz));
+    const auto length = static_cast<size_t>(std::llround((part.duration_s > 0 ? part.duration_s : 1.0) * kRateHz));
     if (what == "broken") throw DataError(path, ": expected audio; found noise; replace the file");
     if (what == "silent") return {std::vector<float>(length, 0.0f), kRateHz};
     if (what == "truncated") return {tone(440, length / 4), kRateHz};
