@@ -34,7 +34,7 @@ class Admission {
     if (duration_s > options_.max_duration_s) return "too long";
     if (!(duration_s >= options_.min_duration_s)) return "too short";
     try {
-      item.reference = normalizer_(item.utterance.text);
+      item.reference = normalizer_(item.utterance.text, item.utterance.lang);
     } catch (const DataError& error) {
       return concat("unreadable: ", error.what());
     }

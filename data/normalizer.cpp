@@ -102,7 +102,7 @@ Normalizer::Normalizer(const std::string& name) : name_(name), is_basic_(name ==
   expect_one_of("normalizer", name, names());
 }
 
-std::string Normalizer::operator()(const std::string& text) const {
+std::string Normalizer::operator()(const std::string& text, const std::string&) const {
   std::u32string points = nfc(code_points(text));
   // Removing characters can bring a letter and its combining mark together, hence the second composition.
   if (is_basic_) points = nfc(lower_without_punctuation(points));

@@ -13,8 +13,9 @@ class Normalizer {
  public:
   static const std::vector<std::string>& names();
   explicit Normalizer(const std::string& name);  // one of names(), else ConfigError
-  // Thread-safe; idempotent. DataError when text is not UTF-8.
-  std::string operator()(const std::string& text) const;
+  // Thread-safe; idempotent. lang: the manifest's (BCP 47 or a three-letter code), "" when unknown; letters change case
+  // as its language has it. DataError when text is not UTF-8.
+  std::string operator()(const std::string& text, const std::string& lang = "") const;
   const std::string& name() const { return name_; }
 
  private:

@@ -91,7 +91,7 @@ class TokenizerCommand final : public Command {
     std::vector<Line> lines;
     for (const std::string& manifest : manifests_)
       for (const Utterance& utterance : read_manifest(manifest)) {
-        std::string text = normalize(utterance.text);
+        std::string text = normalize(utterance.text, utterance.lang);
         if (!text.empty()) lines.push_back({std::move(text), utterance.duration_s});
       }
     if (lines.empty()) throw DataError(manifests_.front(), ": expected transcripts; found no text at all");

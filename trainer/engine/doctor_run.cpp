@@ -174,7 +174,7 @@ class Doctor {
   static void add_lines(const std::string& manifest, const Normalizer& normalizer, std::vector<SpokenLine>& lines) {
     for (const Utterance& utterance : read_manifest(manifest)) {
       try {
-        std::string text = normalizer(utterance.text);
+        std::string text = normalizer(utterance.text, utterance.lang);
         if (!text.empty()) lines.push_back({utterance.domain, std::move(text), utterance.duration_s});
       } catch (const DataError&) {  // listed above as unreadable
       }
