@@ -238,6 +238,7 @@ void Trainer::run_micro_batch(bool is_last) {
 void Trainer::reduce() {
   const PhaseTimer timer(lane(), "communication wait", phases_.communication);
   Arena::Tail tail{};
+  static_assert(StepTally::kFloats <= Arena::kTail);
   tally_.write_to(tail.data());
   parts_.recognizer.arena().write_tail(tail);
   reducer_->finish();

@@ -12,19 +12,6 @@
 namespace rehearse {
 namespace {
 
-void add(StepTally& sum, const StepTally& one) {
-  sum.tokens += one.tokens;
-  sum.loss += one.loss;
-  sum.draws += one.draws;
-  sum.edits += one.edits;
-  sum.reference_length += one.reference_length;
-  sum.clipped_cer += one.clipped_cer;
-  sum.blank_frames += one.blank_frames;
-  sum.frames += one.frames;
-  sum.audio_s += one.audio_s;
-  sum.failures += one.failures;
-}
-
 double ratio(double part, double whole) {
   return whole > 0 ? part / whole : kUnknown;
 }
@@ -78,7 +65,7 @@ StepSummary Trainer::summarize() const {
 }
 
 void Trainer::log_step(bool is_last) {
-  add(since_log_, last_total_);
+  since_log_ += last_total_;
   const bool is_logged = is_last || progress_.step % static_cast<uint64_t>(parts_.options.log_every_steps) == 0;
   if (parts_.communicator.rank() == 0) parts_.run_log.step(summarize(), is_logged);
   if (!is_logged) return;
