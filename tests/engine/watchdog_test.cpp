@@ -11,10 +11,13 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <sstream>
 #include <thread>
+
+#include "trainer/comm/udp_socket.h"
 
 namespace rehearse {
 namespace {
@@ -178,6 +181,79 @@ TEST_F(WatchdogTest, AfterAStopSignalTheGraceTimeCounts) {
   start_all();
   dog(0).enter("all_reduce");
   EXPECT_THAT(verdict(0, 2), AllOf(HasSubstr("rank 1 ("), HasSubstr("comm.term_grace_s")));
+}
+
+// A process id of another container would be that of a stranger, or of nobody.
+TEST_F(WatchdogTest, AProcessThatCannotBeSeenFromHereIsNotGone) {
+  const pid_t process = ended_process();
+  build(2, 300);
+  std::istringstream in(addresses_[1]);
+  std::string host, old_process, port, network, processes, rest;
+  in >> host >> old_process >> port >> network >> processes;
+  std::getline(in, rest);
+  addresses_[1] = host + " " + std::to_string(process) + " " + port + " " + network + " " + processes + "7" + rest;
+  dog(0).start(addresses_, kJob);
+  EXPECT_EQ(verdict(0, 0.5), "");
+}
+
+TEST_F(WatchdogTest, TheGraceTimeBeginsWithTheStopSignal) {
+  std::atomic<bool> stop = false;
+  build(2, 300, &stop);
+  start_all();
+  dog(0).enter("all_reduce");
+  EXPECT_EQ(verdict(0, 0.6), "") << "longer than the grace time";
+  const auto start = std::chrono::steady_clock::now();
+  stop = true;
+  EXPECT_THAT(verdict(0, 3), HasSubstr("comm.term_grace_s"));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(290));
+}
+
+TEST_F(WatchdogTest, NobodyIsAbsentWhileARankIsSaving) {
+  std::atomic<bool> stop = true;
+  build(3, 0.4, &stop);
+  start_all();
+  dog(0).set_saving(true);
+  for (size_t rank : {1u, 2u}) dog(rank).enter("barrier (save)");
+  EXPECT_EQ(verdict(1, 1), "");
+  dog(0).set_saving(false);
+  EXPECT_THAT(verdict(1, 2), HasSubstr("rank 0 (")) << "but when it has saved, it has to come";
+}
+
+TEST_F(WatchdogTest, ASavingRankThatFailsOrDiesStillEndsTheOthers) {
+  build(2, 300);
+  start_all();
+  dog(0).set_saving(true);
+  dog(1).enter("barrier (save)");
+  dog(0).announce_failure("the disk is full");
+  dog(0).set_saving(false);
+  EXPECT_THAT(verdict(1, 2), HasSubstr("rank 0 failed: the disk is full"));
+}
+
+TEST_F(WatchdogTest, ALargeWorldHearsOfEveryRankInTurn) {
+  build(40, 300);
+  start_all();
+  dog(0).set_step(7);
+  dog(39).announce_failure("one of many");
+  for (size_t rank : {0u, 17u, 38u}) EXPECT_THAT(verdict(rank, 3), HasSubstr("rank 39 failed: one of many"));
+}
+
+TEST(UdpSocket, HearsBothFamiliesOnEveryInterface) {
+  const UdpSocket socket(false);
+  const UdpSocket sender(false);
+  int num_heard = 0;
+  for (const char* address : {"127.0.0.1", "::1"}) {
+    const auto to = SocketAddress::parse(address, socket.port());
+    ASSERT_TRUE(to);
+    const uint32_t sent = 7;
+    sender.send(&sent, sizeof sent, *to);
+    uint32_t found = 0;
+    if (socket.receive(&found, sizeof found) && found == sent) ++num_heard;
+  }
+  EXPECT_EQ(num_heard, std::filesystem::exists("/proc/net/if_inet6") ? 2 : 1) << "a kernel can be without IPv6";
+  EXPECT_FALSE(SocketAddress::parse("node1", 1));
+  EXPECT_TRUE(SocketAddress::parse("127.9.9.9", 1)->is_loopback());
+  EXPECT_TRUE(SocketAddress::parse("::1", 1)->is_loopback());
+  EXPECT_FALSE(SocketAddress::parse("2001:db8::1", 1)->is_loopback());
 }
 
 TEST_F(WatchdogTest, AnotherJobAndGarbageAreNotHeard) {

@@ -44,6 +44,7 @@ class FakeCommunicator : public Communicator {
   void broadcast(std::span<std::byte>, int, const std::string& what) override { calls.push_back(what); }
   void barrier(const std::string& what) override { calls.push_back(what); }
   void set_step(uint64_t) override {}
+  void set_saving(bool) override {}
   void announce_failure(const std::string&) override {}
   void finish() override {}
   double busy_seconds() const override { return 0; }

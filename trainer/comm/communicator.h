@@ -43,12 +43,27 @@ class Communicator {
 
   // For watchdog messages: what the rank is doing now.
   virtual void set_step(uint64_t step) = 0;
+  // While a rank that is there says that it is saving, nobody's wait counts, neither for comm.timeout_s nor for
+  // comm.term_grace_s; a rank that dies or fails ends the others as ever.
+  virtual void set_saving(bool is_saving) = 0;
   // This rank ends because of an error of its own: the others end at once and quote it.
   virtual void announce_failure(const std::string& reason) = 0;
   // The planned end: a barrier, after which nobody counts as absent. No collective may follow.
   virtual void finish() = 0;
   // Seconds the communication thread has spent inside collectives so far.
   virtual double busy_seconds() const = 0;
+};
+
+// This rank is saving for as long as this lives.
+class SavingPhase {
+ public:
+  explicit SavingPhase(Communicator& communicator) : communicator_(communicator) { communicator_.set_saving(true); }
+  ~SavingPhase() { communicator_.set_saving(false); }
+  SavingPhase(const SavingPhase&) = delete;
+  SavingPhase& operator=(const SavingPhase&) = delete;
+
+ private:
+  Communicator& communicator_;
 };
 
 // Every rank's value, in rank order.

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "trainer/base/error.h"
@@ -58,7 +59,7 @@ MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const Com
       size_(size),
       lane_(options.trace ? &options.trace->lane("communication") : nullptr),
       exchange_(rank, size),
-      watchdog_(watchdog_options(rank, size, options), is_one_host) {
+      watchdog_(watchdog_options(rank, size, options), is_one_host && shares_network()) {
   // Before the communication thread exists, MPI calls come from here.
   const std::string address = watchdog_.address();
   const auto begin = reinterpret_cast<const std::byte*>(address.data());
@@ -72,6 +73,14 @@ MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const Com
 }
 
 MpiCommunicator::~MpiCommunicator() = default;
+
+// Whether loopback reaches every rank: containers of one host can have networks of their own.
+bool MpiCommunicator::shares_network() const {
+  const std::string own = Watchdog::network();
+  const auto begin = reinterpret_cast<const std::byte*>(own.data());
+  const auto all = gather_all({begin, begin + own.size()});
+  return !own.empty() && std::count(all.begin(), all.end(), all.front()) == size_;
+}
 
 template <class Result>
 Result MpiCommunicator::run_unless_failed(const std::function<Result()>& work) {

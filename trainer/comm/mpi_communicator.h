@@ -35,6 +35,7 @@ class MpiCommunicator : public Communicator {
   void broadcast(std::span<std::byte> bytes, int root, const std::string& what) override;
   void barrier(const std::string& what) override;
   void set_step(uint64_t step) override { watchdog_.set_step(step); }
+  void set_saving(bool is_saving) override { watchdog_.set_saving(is_saving); }
   void announce_failure(const std::string& reason) override { watchdog_.announce_failure(reason); }
   void finish() override;
   double busy_seconds() const override { return busy_seconds_.load(); }
@@ -49,6 +50,7 @@ class MpiCommunicator : public Communicator {
   void gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what) const;
 
  private:
+  bool shares_network() const;
   struct Operation {
     std::string what;
     std::function<void()> run;

@@ -46,6 +46,7 @@ class LoneCommunicator : public Communicator {
   void broadcast(std::span<std::byte>, int, const std::string&) override {}
   void barrier(const std::string&) override {}
   void set_step(uint64_t) override {}
+  void set_saving(bool) override {}
   void announce_failure(const std::string&) override {}
   void finish() override {}
   double busy_seconds() const override { return 0; }
