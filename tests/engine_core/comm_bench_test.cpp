@@ -16,7 +16,10 @@ using ::testing::HasSubstr;
 class HostBuffer : public BenchBuffer {
  public:
   explicit HostBuffer(uint64_t bytes) : values_(bytes / sizeof(float)) {}
-  std::span<float> values() override { return values_; }
+  size_t size() const override { return values_.size(); }
+  void sum(Communicator& communicator, size_t count) override {
+    communicator.all_reduce_sum(std::span(values_).first(count), "all_reduce (bench)").get();
+  }
   void write(const std::vector<float>& values) override { values_ = values; }
   std::vector<float> read(size_t count) override {
     return {values_.begin(), values_.begin() + static_cast<std::ptrdiff_t>(count)};

@@ -11,6 +11,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "trainer/base/error.h"
+
 namespace rehearse {
 
 // The upper half of a float's bits: 8 bits of exponent, 7 of mantissa.
@@ -18,9 +20,24 @@ struct Bfloat16 {
   uint16_t bits = 0;
 };
 
+// Values in a device's memory: an address that only its own library may follow.
+struct DeviceSpan {
+  enum class Element { kFloat, kDouble, kBfloat16 };
+  void* values = nullptr;
+  size_t count = 0;
+  Element element = Element::kFloat;
+
+  size_t size_bytes() const {
+    return count * (element == Element::kDouble ? sizeof(double) : element == Element::kFloat ? sizeof(float) : 2);
+  }
+};
+
 // Collectives are executed one after another, in the order of the calls, by one communication thread; every rank makes
 // the same calls in the same order. A collective that misses comm.timeout_s ends the process with exit code 4 and a
 // message naming the absent ranks. Calls may come from any thread; the buffers stay untouched by the caller until done.
+// On a device nobody waits: get() returns once the collective is enqueued there, and whatever the calling thread
+// enqueues afterwards comes behind it. Such memory may be given back by the calling thread as if the collective were
+// done.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -38,6 +55,15 @@ class Communicator {
   // In place: afterwards every rank holds, of each rank r, its values bounds[r] … bounds[r + 1] - 1. size() + 1 bounds.
   virtual std::future<void> all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
                                               const std::string& what) = 0;
+  // The same for device memory: float, double or bfloat16, the slices float. A bug where no device is connected.
+  virtual std::future<void> all_reduce_sum(DeviceSpan, const std::string& what) {
+    REHEARSE_CHECK(false, what, ": no device is connected");
+    return {};
+  }
+  virtual std::future<void> all_gather_slices(DeviceSpan, std::vector<size_t>, const std::string& what) {
+    REHEARSE_CHECK(false, what, ": no device is connected");
+    return {};
+  }
   virtual void broadcast(std::span<std::byte> bytes, int root, const std::string& what) = 0;
   virtual void barrier(const std::string& what) = 0;
 
@@ -52,6 +78,8 @@ class Communicator {
   virtual void finish() = 0;
   // Seconds the communication thread has spent inside collectives so far.
   virtual double busy_seconds() const = 0;
+  // How device memory travels, for the log; empty where there is none.
+  virtual std::string description() const { return ""; }
 };
 
 // This rank is saving for as long as this lives.

@@ -7,14 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "trainer/comm/communicator.h"
+
 namespace rehearse {
 
-// Nothing here waits for peers: connect() and the collectives start something, poll() says when it is done. mark() and
-// is_device_memory() may be called from any thread, everything else from the communication thread only. Failures are
-// CommErrors, after which only abort() may follow.
+// Nothing here waits for peers: connect() and the collectives start something on the library's own stream; poll() says
+// when the call is through, is_reached() when the device is. mark() and wait() may be called from any thread,
+// everything else from the communication thread only. Failures are CommErrors, after which only abort() may follow.
 class DeviceCollectives {
  public:
-  enum class Element { kFloat, kDouble, kBfloat16 };
   // A place in a stream of work on the device.
   using Mark = std::shared_ptr<void>;
 
@@ -23,19 +24,21 @@ class DeviceCollectives {
   // True when the library lets several ranks share one device.
   virtual bool can_share_device() const = 0;
   virtual std::string device_id() const = 0;  // unique over hosts
-  virtual bool is_device_memory(const void* address) const = 0;
-  // Behind everything that the calling thread has enqueued so far.
-  virtual Mark mark() = 0;
+
+  virtual Mark mark() = 0;                        // behind everything that the calling thread has enqueued so far
+  virtual void wait(const Mark& mark) = 0;        // what the calling thread enqueues from now on comes behind the mark
+  virtual Mark last() = 0;                        // behind everything that was started here
+  virtual bool is_reached(const Mark& mark) = 0;  // of last()
 
   virtual void prepare(bool is_shared) = 0;  // first of all; is_shared: several ranks have this device
   virtual size_t id_bytes() const = 0;
   virtual std::vector<std::byte> new_id() = 0;  // rank 0 makes it, all ranks connect with it
   virtual void connect(int rank, int size, std::span<const std::byte> id) = 0;
   // In place, once `after` is reached.
-  virtual void all_reduce_sum(void* values, size_t count, Element element, const Mark& after) = 0;
+  virtual void all_reduce_sum(DeviceSpan values, const Mark& after) = 0;
   // In place, once `after` is reached; see Communicator::all_gather_slices.
-  virtual void all_gather_slices(float* values, const std::vector<size_t>& bounds, const Mark& after) = 0;
-  virtual bool poll() = 0;
+  virtual void all_gather_slices(DeviceSpan values, const std::vector<size_t>& bounds, const Mark& after) = 0;
+  virtual bool poll() = 0;   // true: the last call is through, and another may follow
   virtual void abort() = 0;  // ends running collectives on this rank
   virtual void close() = 0;  // the planned end
 

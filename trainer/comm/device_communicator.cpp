@@ -21,15 +21,16 @@ std::vector<std::byte> bytes_of(const std::string& text) {
 }  // namespace
 
 DeviceCommunicator::DeviceCommunicator(const World& world, const CommOptions& options,
-                                       std::unique_ptr<DeviceCollectives> collectives)
-    : DeviceCommunicator(world, options, std::move(collectives), std::make_shared<Abort>()) {}
+                                       std::unique_ptr<DeviceCollectives> collectives, bool may_share)
+    : DeviceCommunicator(world, options, std::move(collectives), may_share, std::make_shared<Abort>()) {}
 
 DeviceCommunicator::DeviceCommunicator(const World& world, const CommOptions& options,
-                                       std::unique_ptr<DeviceCollectives> collectives, std::shared_ptr<Abort> abort)
-    : MpiCommunicator(world.rank(), world.size(), world.local_size() == world.size(), with_abort(options, abort)),
-      collectives_(std::move(collectives)),
-      abort_(std::move(abort)) {
-  connect();
+                                       std::unique_ptr<DeviceCollectives> collectives, bool may_share,
+                                       std::shared_ptr<Abort> abort)
+    : collectives_(std::move(collectives)),
+      abort_(abort),
+      mpi_(world.rank(), world.size(), world.local_size() == world.size(), with_abort(options, abort)) {
+  connect(may_share);
 }
 
 // Before the process ends for a failure elsewhere, the communication thread takes its own collective off the device: no
@@ -52,8 +53,13 @@ bool DeviceCommunicator::is_device_shared() {
   return devices.size() < static_cast<size_t>(size());
 }
 
-void DeviceCommunicator::connect() {
+void DeviceCommunicator::connect(bool may_share) {
   const bool is_shared = is_device_shared();
+  if (is_shared && !may_share)
+    throw ConfigError(
+        "device: expected a device for each of ", size(),
+        " ranks; found fewer; start fewer ranks on a host, or set comm.share_device: true, which is correct"
+        " and slow");
   // All ranks run the same build; should one find another library, all take the path through the host.
   const std::string own = collectives_->can_share_device() ? "shares" : "alone";
   bool can_share = true;
@@ -67,21 +73,27 @@ void DeviceCommunicator::connect() {
   broadcast(id, 0, "broadcast (device communicator)");
   // Connecting blocks without driving MPI: nobody may still wait for the broadcast.
   barrier("barrier (device communicator)");
-  enqueue("connecting the devices", 0, [&, this] {
-    collectives_->connect(rank(), size(), id);
-    wait_for_device();
-  }).get();
+  mpi_.enqueue("connecting the devices", 0,
+               [&, this] {
+                 collectives_->connect(rank(), size(), id);
+                 wait_until_through();
+               })
+      .get();
 }
 
-void DeviceCommunicator::wait_for_device() {
+void DeviceCommunicator::give_up_if_asked() {
+  if (!abort_->is_asked || abort_->is_done) return;
+  collectives_->abort();
+  abort_->is_done = true;
+  throw CommError("rank ", rank(), " of ", size(), ": the device's collective was given up");
+}
+
+// Until the library takes another call.
+void DeviceCommunicator::wait_until_through() {
   abort_->is_inside = true;
   try {
     for (int polls = 0; !collectives_->poll(); ++polls) {
-      if (abort_->is_asked) {
-        collectives_->abort();
-        abort_->is_done = true;
-        throw CommError("rank ", rank(), " of ", size(), ": the device's collective was given up");
-      }
+      give_up_if_asked();
       if (polls < kEagerPolls)
         std::this_thread::yield();
       else
@@ -92,66 +104,120 @@ void DeviceCommunicator::wait_for_device() {
     abort_->is_done = true;
     throw;
   }
-  abort_->is_inside = false;
 }
 
-template <class T>
-std::future<void> DeviceCommunicator::reduce(std::span<T> values, DeviceCollectives::Element element,
-                                             const std::string& what) {
-  if (!collectives_->is_device_memory(values.data())) return MpiCommunicator::all_reduce_sum(values, what);
-  const DeviceCollectives::Mark after = collectives_->mark();
-  if (is_staged_) {
-    return enqueue(what, values.size_bytes(), [=, this] {
-      const std::span<std::byte> copy = collectives_->copy_out(values.data(), values.size_bytes(), after);
-      reduce_now(std::span<T>(reinterpret_cast<T*>(copy.data()), values.size()), what);
-      collectives_->copy_in(values.data(), copy);
-    });
+bool DeviceCommunicator::is_reached(const Mark& mark) {
+  give_up_if_asked();
+  try {
+    if (!collectives_->is_reached(mark)) return false;
+  } catch (const CommError&) {
+    collectives_->abort();
+    abort_->is_done = true;
+    throw;
   }
-  return enqueue(what, values.size_bytes(), [=, this] {
-    collectives_->all_reduce_sum(values.data(), values.size(), element, after);
-    wait_for_device();
+  abort_->is_inside = false;
+  return true;
+}
+
+// Runs `begin` in its turn; the caller's stream waits for what it began when the future is asked for.
+std::future<void> DeviceCommunicator::start(const std::string& what, size_t bytes, std::function<void()> begin) {
+  const auto end = std::make_shared<Mark>();
+  auto started = mpi_.enqueue(
+      what, bytes,
+      [=, this] {
+        begin();
+        wait_until_through();
+        *end = collectives_->last();
+      },
+      [=, this] { return !*end || is_reached(*end); });
+  return std::async(std::launch::deferred, [this, end, started = std::move(started)]() mutable {
+    started.get();
+    collectives_->wait(*end);
+  });
+}
+
+// Runs `work` on a copy of the values in host memory.
+std::future<void> DeviceCommunicator::stage(DeviceSpan values, const std::string& what,
+                                            std::function<void(std::span<std::byte>)> work) {
+  const Mark after = collectives_->mark();
+  return mpi_.enqueue(what, values.size_bytes(), [=, this] {
+    const std::span<std::byte> copy = collectives_->copy_out(values.values, values.size_bytes(), after);
+    work(copy);
+    collectives_->copy_in(values.values, copy);
+  });
+}
+
+std::future<void> DeviceCommunicator::all_reduce_sum(DeviceSpan values, const std::string& what) {
+  if (!is_staged_) {
+    const Mark after = collectives_->mark();
+    return start(what, values.size_bytes(), [=, this] { collectives_->all_reduce_sum(values, after); });
+  }
+  const auto as = [this, what, count = values.count](auto element) {
+    return [this, what, count](std::span<std::byte> copy) {
+      mpi_.reduce_now(std::span(reinterpret_cast<decltype(element)*>(copy.data()), count), what);
+    };
+  };
+  switch (values.element) {
+    case DeviceSpan::Element::kDouble:
+      return stage(values, what, as(double{}));
+    case DeviceSpan::Element::kBfloat16:
+      return stage(values, what, as(Bfloat16{}));
+    default:
+      return stage(values, what, as(float{}));
+  }
+}
+
+std::future<void> DeviceCommunicator::all_gather_slices(DeviceSpan values, std::vector<size_t> bounds,
+                                                        const std::string& what) {
+  if (!is_staged_) {
+    const Mark after = collectives_->mark();
+    return start(what, values.size_bytes(), [=, this] { collectives_->all_gather_slices(values, bounds, after); });
+  }
+  return stage(values, what, [=, this](std::span<std::byte> copy) {
+    mpi_.gather_now({reinterpret_cast<float*>(copy.data()), values.count}, bounds, what);
   });
 }
 
 std::future<void> DeviceCommunicator::all_reduce_sum(std::span<float> values, const std::string& what) {
-  return reduce(values, DeviceCollectives::Element::kFloat, what);
+  return mpi_.all_reduce_sum(values, what);
 }
 
 std::future<void> DeviceCommunicator::all_reduce_sum(std::span<double> values, const std::string& what) {
-  return reduce(values, DeviceCollectives::Element::kDouble, what);
+  return mpi_.all_reduce_sum(values, what);
 }
 
 std::future<void> DeviceCommunicator::all_reduce_sum(std::span<Bfloat16> values, const std::string& what) {
-  return reduce(values, DeviceCollectives::Element::kBfloat16, what);
+  return mpi_.all_reduce_sum(values, what);
 }
 
 std::future<void> DeviceCommunicator::all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
                                                         const std::string& what) {
-  if (!collectives_->is_device_memory(values.data()))
-    return MpiCommunicator::all_gather_slices(values, std::move(bounds), what);
-  const DeviceCollectives::Mark after = collectives_->mark();
-  if (is_staged_) {
-    return enqueue(what, values.size_bytes(), [=, this] {
-      const std::span<std::byte> copy = collectives_->copy_out(values.data(), values.size_bytes(), after);
-      gather_now({reinterpret_cast<float*>(copy.data()), values.size()}, bounds, what);
-      collectives_->copy_in(values.data(), copy);
-    });
-  }
-  return enqueue(what, values.size_bytes(), [=, this] {
-    collectives_->all_gather_slices(values.data(), bounds, after);
-    wait_for_device();
-  });
+  return mpi_.all_gather_slices(values, std::move(bounds), what);
+}
+
+std::future<std::vector<std::vector<std::byte>>> DeviceCommunicator::all_gather(std::vector<std::byte> bytes,
+                                                                                const std::string& what) {
+  return mpi_.all_gather(std::move(bytes), what);
+}
+
+void DeviceCommunicator::broadcast(std::span<std::byte> bytes, int root, const std::string& what) {
+  mpi_.broadcast(bytes, root, what);
+}
+
+void DeviceCommunicator::barrier(const std::string& what) {
+  mpi_.barrier(what);
 }
 
 void DeviceCommunicator::finish() {
-  enqueue("closing the device communicator", 0, [this] { collectives_->close(); }).get();
-  MpiCommunicator::finish();
+  mpi_.enqueue("closing the device communicator", 0, [this] { collectives_->close(); }).get();
+  mpi_.finish();
 }
 
 std::string DeviceCommunicator::description() const {
-  return collectives_->library() +
-         (is_staged_ ? ", not used: ranks share a device, which it allows from 2.30.3 on; sums travel through the host"
-                     : "");
+  return is_staged_ ? collectives_->library() +
+                          " is not used: ranks share a device, which it allows from 2.30.3 on; sums"
+                          " travel through the host"
+                    : collectives_->library() + " on the devices";
 }
 
 }  // namespace rehearse

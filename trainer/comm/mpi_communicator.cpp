@@ -15,6 +15,8 @@
 namespace rehearse {
 namespace {
 
+constexpr auto kBackgroundPause = std::chrono::microseconds(50);
+
 Watchdog::Options watchdog_options(int rank, int size, const CommOptions& options) {
   return {rank, size, options.timeout_s, options.term_grace_s, options.stop_requested, options.on_failure};
 }
@@ -94,39 +96,68 @@ Result MpiCommunicator::run_unless_failed(const std::function<Result()>& work) {
 }
 
 template <class Result>
-std::future<Result> MpiCommunicator::submit(const std::string& what, size_t bytes, std::function<Result()> work) {
+std::future<Result> MpiCommunicator::submit(const std::string& what, size_t bytes, std::function<Result()> work,
+                                            std::function<bool()> is_done) {
   if (lane_) work = drawn(*lane_, what, bytes, std::move(work));
   auto task = std::make_shared<std::packaged_task<Result()>>(
       [this, work = std::move(work)] { return run_unless_failed(work); });
   std::future<Result> future = task->get_future();
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back({what, [task] { (*task)(); }});
+    queue_.push_back({what, [task] { (*task)(); }, std::move(is_done)});
   }
   arrived_.notify_one();
   return future;
 }
 
+// True when nothing goes on any more that an operation started. A failure of it is everybody's: later operations repeat
+// it.
+bool MpiCommunicator::is_background_done() {
+  if (!is_background_done_) return true;
+  try {
+    if (!failure_ && !is_background_done_()) return false;
+  } catch (...) {
+    failure_ = std::current_exception();
+  }
+  is_background_done_ = nullptr;
+  return true;
+}
+
+// The next one in the queue; while there is none, what goes on in the background is watched. Nothing: the end.
+std::optional<MpiCommunicator::Operation> MpiCommunicator::next_operation(const std::stop_token& stop) {
+  const auto has_one = [this] { return !queue_.empty(); };
+  while (true) {
+    const bool is_done = is_background_done();
+    const auto start = std::chrono::steady_clock::now();
+    std::unique_lock lock(mutex_);
+    if (is_done && !has_one()) watchdog_.leave();
+    if (is_done ? arrived_.wait(lock, stop, has_one) : arrived_.wait_for(lock, stop, kBackgroundPause, has_one)) {
+      Operation operation = std::move(queue_.front());
+      queue_.pop_front();
+      return operation;
+    }
+    if (stop.stop_requested()) return {};
+    add_busy_seconds(start);
+  }
+}
+
+void MpiCommunicator::add_busy_seconds(std::chrono::steady_clock::time_point start) {
+  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+  busy_seconds_.store(busy_seconds_.load() + spent.count());
+}
+
 void MpiCommunicator::work(std::stop_token stop) {
   wake_promptly();
-  while (true) {
-    Operation operation;
-    {
-      std::unique_lock lock(mutex_);
-      if (!arrived_.wait(lock, stop, [this] { return !queue_.empty(); })) return;
-      operation = std::move(queue_.front());
-      queue_.pop_front();
-    }
+  while (std::optional<Operation> operation = next_operation(stop)) {
     if (failure_) {
-      operation.run();  // it only says so: no beat may claim a collective that this rank never entered
+      operation->run();  // it only says so: no beat may claim a collective that this rank never entered
       continue;
     }
-    watchdog_.enter(operation.what);
+    watchdog_.enter(operation->what);
     const auto start = std::chrono::steady_clock::now();
-    operation.run();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    busy_seconds_.store(busy_seconds_.load() + seconds);
-    watchdog_.leave();
+    operation->run();
+    add_busy_seconds(start);
+    if (operation->is_done) is_background_done_ = std::move(operation->is_done);
   }
 }
 
@@ -138,8 +169,9 @@ void MpiCommunicator::check(int code, const std::string& what) const {
   throw CommError("rank ", rank_, " of ", size_, ": ", what, ": expected it to succeed; found ", text);
 }
 
-std::future<void> MpiCommunicator::enqueue(const std::string& what, size_t bytes, std::function<void()> work) {
-  return submit<void>(what, bytes, std::move(work));
+std::future<void> MpiCommunicator::enqueue(const std::string& what, size_t bytes, std::function<void()> work,
+                                           std::function<bool()> is_done) {
+  return submit<void>(what, bytes, std::move(work), std::move(is_done));
 }
 
 template <class T>

@@ -1,11 +1,13 @@
 // MPI on one communication thread, watched by the watchdog.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "trainer/comm/communicator.h"
@@ -40,10 +42,11 @@ class MpiCommunicator : public Communicator {
   void finish() override;
   double busy_seconds() const override { return busy_seconds_.load(); }
 
- protected:
-  // For communicators with another transport beside MPI: `work` takes its turn on the communication thread. `bytes` are
-  // those of this rank.
-  std::future<void> enqueue(const std::string& what, size_t bytes, std::function<void()> work);
+  // For a communicator with another transport beside MPI: `work` takes its turn on the communication thread. `bytes`
+  // are those of this rank. What work only starts, `is_done` watches: it is asked on the same thread, before the next
+  // operation and while there is none, and until it says true this rank counts as inside the collective.
+  std::future<void> enqueue(const std::string& what, size_t bytes, std::function<void()> work,
+                            std::function<bool()> is_done = {});
   // On the communication thread only.
   template <class T>
   void reduce_now(std::span<T> values, const std::string& what);
@@ -54,15 +57,20 @@ class MpiCommunicator : public Communicator {
   struct Operation {
     std::string what;
     std::function<void()> run;
+    std::function<bool()> is_done;  // empty: when it has run
   };
   // After the first failure the ranks no longer agree on what comes next: whatever is queued fails with the same error.
   template <class Result>
   Result run_unless_failed(const std::function<Result()>& work);
   template <class Result>
-  std::future<Result> submit(const std::string& what, size_t bytes, std::function<Result()> work);
+  std::future<Result> submit(const std::string& what, size_t bytes, std::function<Result()> work,
+                             std::function<bool()> is_done = {});
   template <class T>
   std::future<void> submit_sum(std::span<T> values, const std::string& what);
   void work(std::stop_token stop);
+  std::optional<Operation> next_operation(const std::stop_token& stop);
+  bool is_background_done();
+  void add_busy_seconds(std::chrono::steady_clock::time_point start);
   std::vector<std::vector<std::byte>> gather_all(const std::vector<std::byte>& bytes) const;
   void check(int code, const std::string& what) const;
 
@@ -74,7 +82,8 @@ class MpiCommunicator : public Communicator {
   std::mutex mutex_;
   std::condition_variable_any arrived_;
   std::deque<Operation> queue_;
-  std::exception_ptr failure_;  // the communication thread's
+  std::exception_ptr failure_;                // the communication thread's
+  std::function<bool()> is_background_done_;  // of the operation that ran last; empty: nothing goes on
   std::atomic<double> busy_seconds_ = 0;
   std::jthread thread_;
 };

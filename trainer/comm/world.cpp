@@ -43,6 +43,8 @@ class LoneCommunicator : public Communicator {
   std::future<void> all_gather_slices(std::span<float>, std::vector<size_t>, const std::string&) override {
     return done();
   }
+  std::future<void> all_reduce_sum(DeviceSpan, const std::string&) override { return done(); }
+  std::future<void> all_gather_slices(DeviceSpan, std::vector<size_t>, const std::string&) override { return done(); }
   void broadcast(std::span<std::byte>, int, const std::string&) override {}
   void barrier(const std::string&) override {}
   void set_step(uint64_t) override {}
@@ -65,6 +67,8 @@ World::World() {
   if (!is_launched_by_mpi()) return;
   // Ranks share cores with their own threads: while MPI itself waits, in its start and end, it must give its core away.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+  // MPI carries host memory only: it has no business with a device, and no device need be chosen before it starts.
+  setenv("OMPI_MCA_opal_cuda_support", "0", 0);
   // A rank must not outlive the daemon that started it. Had that died before this call, MPI_Init would not reach it; if
   // it died in between, the rank has another parent now.
   const pid_t daemon = getppid();

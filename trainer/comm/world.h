@@ -42,6 +42,7 @@ class World {
 struct CommOptions {
   double timeout_s = 300;
   double term_grace_s = 3;
+  bool may_share_device = false;  // comm.share_device
   const std::atomic<bool>* stop_requested = nullptr;
   std::function<void(const std::string&)> on_failure;  // ends the process; see Watchdog
   Trace* trace = nullptr;                              // shows every collective; null: none

@@ -92,12 +92,10 @@ class Bench {
 
 Case all_reduce_case(uint64_t bytes, Communicator& communicator, BenchBuffer& buffer) {
   const size_t count = std::max<size_t>(1, bytes / sizeof(float));
-  const auto call = [=, &communicator, &buffer] {
-    communicator.all_reduce_sum(buffer.values().first(count), "all_reduce (bench)").get();
-  };
+  const auto call = [=, &communicator, &buffer] { buffer.sum(communicator, count); };
   // Leaves zeros, which calls one after another do not change.
   const auto count_wrong = [=, &communicator, &buffer] {
-    std::vector<float> values(buffer.values().size());
+    std::vector<float> values(buffer.size());
     for (size_t i = 0; i < count; ++i) values[i] = pattern(i, communicator.rank());
     buffer.write(values);
     call();

@@ -14,10 +14,11 @@ namespace rehearse {
 class BenchBuffer {
  public:
   virtual ~BenchBuffer() = default;
-  virtual std::span<float> values() = 0;                     // where the collective finds them
-  virtual void write(const std::vector<float>& values) = 0;  // done on return; as many as values()
-  virtual std::vector<float> read(size_t count) = 0;         // the first ones, in host memory
-  virtual std::string memory() const = 0;                    // "host", "cuda"
+  virtual size_t size() const = 0;
+  virtual void sum(Communicator& communicator, size_t count) = 0;  // the first ones over all ranks; done on return
+  virtual void write(const std::vector<float>& values) = 0;        // done on return; as many as size()
+  virtual std::vector<float> read(size_t count) = 0;               // the first ones, in host memory
+  virtual std::string memory() const = 0;                          // "host", "cuda"
 };
 
 struct CommBenchOptions {

@@ -8,9 +8,9 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
-#include "trainer/comm/device_communicator.h"
 #include "trainer/engine/device.h"
 #include "trainer/engine/session.h"
+#include "trainer/engine/tensor_collectives.h"
 
 namespace rehearse {
 namespace {
@@ -22,12 +22,15 @@ class TensorBuffer : public BenchBuffer {
       : tensor_(at::zeros({static_cast<int64_t>(std::max<uint64_t>(1, bytes / sizeof(float)))},
                           at::TensorOptions().dtype(at::kFloat).device(device))) {}
 
-  std::span<float> values() override { return {tensor_.data_ptr<float>(), static_cast<size_t>(tensor_.numel())}; }
+  size_t size() const override { return static_cast<size_t>(tensor_.numel()); }
+  void sum(Communicator& communicator, size_t count) override {
+    all_reduce_sum(communicator, tensor_.narrow(0, 0, static_cast<int64_t>(count)), "all_reduce (bench)").get();
+    wait_for_device();
+  }
   void write(const std::vector<float>& values) override {
     REHEARSE_CHECK(values.size() == static_cast<size_t>(tensor_.numel()), "the whole buffer is written");
     tensor_.copy_(at::from_blob(const_cast<float*>(values.data()), {tensor_.numel()}, at::kFloat));
-    // A copy that is still under way would be timed with the collective.
-    if (!tensor_.is_cpu()) tensor_.narrow(0, 0, 1).cpu();
+    wait_for_device();
   }
   std::vector<float> read(size_t count) override {
     const at::Tensor host = tensor_.narrow(0, 0, static_cast<int64_t>(count)).cpu();
@@ -36,14 +39,19 @@ class TensorBuffer : public BenchBuffer {
   std::string memory() const override { return tensor_.is_cpu() ? "host" : "cuda"; }
 
  private:
+  // What is still under way there would be timed with the next call.
+  void wait_for_device() const {
+    if (!tensor_.is_cpu()) tensor_.narrow(0, 0, 1).cpu();
+  }
+
   at::Tensor tensor_;
 };
 
 std::string transport(const World& world, const Device& device, const Communicator& communicator) {
   if (world.size() == 1) return "no transport: a world of one rank does nothing";
-  const auto* on_device = dynamic_cast<const DeviceCommunicator*>(&communicator);
+  const std::string on_device = communicator.description();
   return world.library_version() +
-         (on_device ? concat("; ", device.description(), "; device memory by ", on_device->description()) : "");
+         (on_device.empty() ? "" : concat("; ", device.description(), "; device memory by ", on_device));
 }
 
 int bench_in(World& world, const Device& device, Communicator& communicator, const CommBenchRequest& request) {
@@ -80,7 +88,7 @@ int bench_comm(const CommBenchRequest& request) {
   std::optional<Device> device;
   const auto prepare = [&](const World& world, CommOptions&) {
     if (world.rank() == 0) expect_writable("--json", request.json_path);
-    device = Device::open(request.device, world);
+    device = Device::open(request.device, world, /*is_deterministic=*/false);
   };
   return run_in_world(
       {.body = [&](World& world,

@@ -36,12 +36,28 @@ const DevicePlugin& load_plugin() {
   return *plugin;
 }
 
-void make_deterministic() {
-  at::globalContext().setDeterministicCuDNN(true);
-  at::globalContext().setBenchmarkCuDNN(false);
-  at::globalContext().setAllowTF32CuDNN(false);
-  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
-  at::globalContext().setDeterministicFillUninitializedMemory(false);
+// What libtorch may choose on a device. Deterministic: equal inputs give equal bits, float32 is float32, and an
+// operator that cannot promise it is refused. Else the fastest ways there are.
+void choose_algorithms(bool is_deterministic) {
+  at::Context& context = at::globalContext();
+  context.setDeterministicCuDNN(is_deterministic);
+  context.setBenchmarkCuDNN(false);  // it would try all ways anew for every length
+  context.setDeterministicAlgorithms(is_deterministic, /*warn_only=*/false);
+  context.setDeterministicFillUninitializedMemory(false);
+  context.setAllowTF32CuDNN(!is_deterministic);
+  context.setAllowTF32CuBLAS(!is_deterministic);
+  // The fused attentions split long sequences among blocks that add with atomics: beyond about 128 frames the backward
+  // pass of the memory-efficient one differs from call to call. Products and softmax do not.
+  context.setSDPUseMath(true);
+  context.setSDPUseFlash(!is_deterministic);
+  context.setSDPUseMemEfficient(!is_deterministic);
+  context.setSDPUseCuDNN(!is_deterministic);
+}
+
+// What libtorch says of an operator that deterministic algorithms do not allow.
+bool is_about_determinism(const std::string& reason) {
+  return reason.find("deterministic implementation") != std::string::npos ||
+         reason.find("Deterministic behavior was enabled") != std::string::npos;
 }
 
 // Otherwise NCCL chooses by message size, topology and version.
@@ -56,13 +72,15 @@ void pin_nccl() {
 Device Device::open(const std::string& name, const World& world, bool is_deterministic) {
   Device device;
   if (name == "cpu") return device;
-  if (is_deterministic) pin_nccl();
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // with any other size cuBLAS is not deterministic
+  if (is_deterministic) {
+    pin_nccl();
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // with any other size cuBLAS is not deterministic
+  }
   device.plugin_ = &load_plugin();
   device.facts_ = device.plugin_->open(world.local_rank());
   device.torch_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(device.facts_.index));
   install_device_kernels(device.plugin_->kernels);
-  make_deterministic();
+  choose_algorithms(is_deterministic);
   return device;
 }
 
@@ -74,7 +92,8 @@ std::string Device::description() const {
 
 std::unique_ptr<Communicator> Device::make_communicator(const World& world, const CommOptions& options) const {
   if (is_cpu() || world.size() == 1) return rehearse::make_communicator(world, options);
-  return std::make_unique<DeviceCommunicator>(world, options, plugin_->collectives(facts_.index));
+  return std::make_unique<DeviceCommunicator>(world, options, plugin_->collectives(facts_.index),
+                                              options.may_share_device);
 }
 
 bool has_instructions_for(Precision precision, const std::string& cpu_facts) {
@@ -105,6 +124,11 @@ void on_device(const LoadedBatch& batch, const char* key, const std::function<vo
     const double longest = static_cast<double>(batch.max_samples) / kRate;
     throw CommError("device: expected memory for a micro-batch of ", size, " utterances, longest ", longest, " s, ",
                     real, " s of audio (", size * longest, " s padded); found too little; lower ", key);
+  } catch (const c10::Error& failure) {
+    if (!is_about_determinism(failure.what_without_backtrace())) throw;
+    const std::string reason = failure.what_without_backtrace();
+    throw ConfigError("deterministic: expected operators that give equal bits on this device; found one without: ",
+                      reason.substr(0, reason.find(" You can ")), "; set deterministic: false, or change the block");
   }
 }
 

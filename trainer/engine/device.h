@@ -17,9 +17,10 @@ namespace rehearse {
 class Device {
  public:
   // `name` is the configuration's `device`: "cpu", or "cuda". For cuda it loads the plug-in before anything asks
-  // libtorch for a device, chooses this rank's GPU and makes libtorch deterministic; `is_deterministic` pins NCCL to
-  // one algorithm as well. ConfigError when this build has no plug-in.
-  static Device open(const std::string& name, const World& world, bool is_deterministic = false);
+  // libtorch for a device and chooses this rank's GPU. `is_deterministic` holds libtorch and NCCL to algorithms that
+  // give equal bits, and float32 to 32 bits; without it they take the fastest, TF32 among them. ConfigError when this
+  // build has no plug-in.
+  static Device open(const std::string& name, const World& world, bool is_deterministic);
 
   at::Device torch() const { return torch_; }
   bool is_cpu() const { return torch_.is_cpu(); }
@@ -36,7 +37,7 @@ class Device {
 };
 
 // Does `work` on this batch. When the device's memory does not suffice: a CommError that says how big the batch was and
-// that `key` makes it smaller.
+// that `key` makes it smaller. ConfigError when the device has no deterministic way and `deterministic` asks for one.
 void on_device(const LoadedBatch& batch, const char* key, const std::function<void()>& work);
 
 // What to say when `device` computes in `precision` more slowly than in float32; empty: nothing.

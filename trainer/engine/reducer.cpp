@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "trainer/engine/tensor_collectives.h"
+
 namespace rehearse {
 namespace {
 
@@ -124,45 +126,32 @@ void Reducer::launch(size_t index) {
   const size_t kib = (bucket.length * arena_.gradients().element_size() + 1023) / 1024;
   const std::string what = concat("all_reduce (bucket ", index, " of ", buckets_.size(), ", ", kib, " KiB)");
   if (lane_) lane_->instant(concat("launch bucket ", index, " of ", buckets_.size()));
+  const auto elements = static_cast<int64_t>(arena_.num_elements());
   if (rounded_.defined()) {
     launch_as_bfloat16(bucket, what);
-    if (is_last)
-      in_flight_.push_back(communicator_.all_reduce_sum(
-          std::span(arena_.gradients().data_ptr<float>() + arena_.num_elements(), Arena::kTail), "all_reduce (sums)"));
+    if (is_last) launch_sum(arena_.gradients().narrow(0, elements, Arena::kTail), "all_reduce (sums)");
     return;
   }
   const size_t length = bucket.length + (is_last ? Arena::kTail : 0);
-  if (arena_.gradients().scalar_type() == at::kDouble) {
-    in_flight_.push_back(
-        communicator_.all_reduce_sum(std::span(arena_.gradients().data_ptr<double>() + bucket.offset, length), what));
-  } else {
-    in_flight_.push_back(
-        communicator_.all_reduce_sum(std::span(arena_.gradients().data_ptr<float>() + bucket.offset, length), what));
-  }
+  launch_sum(arena_.gradients().narrow(0, static_cast<int64_t>(bucket.offset), static_cast<int64_t>(length)), what);
+}
+
+void Reducer::launch_sum(const at::Tensor& values, const std::string& what) {
+  in_flight_.push_back(all_reduce_sum(communicator_, values, what));
 }
 
 void Reducer::launch_as_bfloat16(const Bucket& bucket, const std::string& what) {
   const auto offset = static_cast<int64_t>(bucket.offset), length = static_cast<int64_t>(bucket.length);
-  rounded_.narrow(0, offset, length).copy_(arena_.gradients().narrow(0, offset, length));
-  auto* bits = reinterpret_cast<Bfloat16*>(rounded_.data_ptr<at::BFloat16>()) + bucket.offset;
-  in_flight_.push_back(communicator_.all_reduce_sum(std::span(bits, bucket.length), what + " as bfloat16"));
-}
-
-void Reducer::launch_buffer_sums() {
-  at::Tensor& sums = arena_.buffer_sums();
-  const auto count = static_cast<size_t>(sums.numel());
-  const char* what = "all_reduce (running statistics)";
-  if (sums.scalar_type() == at::kDouble)
-    in_flight_.push_back(communicator_.all_reduce_sum(std::span(sums.data_ptr<double>(), count), what));
-  else
-    in_flight_.push_back(communicator_.all_reduce_sum(std::span(sums.data_ptr<float>(), count), what));
+  const at::Tensor rounded = rounded_.narrow(0, offset, length);
+  rounded.copy_(arena_.gradients().narrow(0, offset, length));
+  launch_sum(rounded, what + " as bfloat16");
 }
 
 void Reducer::finish() {
   REHEARSE_CHECK(is_armed_, "finish() ends what arm() began");
   is_armed_ = false;
   while (next_to_launch_ < buckets_.size()) launch(next_to_launch_++);
-  if (arena_.buffer_sums().defined()) launch_buffer_sums();
+  if (arena_.buffer_sums().defined()) launch_sum(arena_.buffer_sums(), "all_reduce (running statistics)");
   const auto start = std::chrono::steady_clock::now();
   for (std::future<void>& one : in_flight_) one.get();
   exposed_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -51,7 +51,7 @@ class Reducer {
   void add_hooks();
   void on_ready(size_t segment);
   void launch(size_t bucket);
-  void launch_buffer_sums();
+  void launch_sum(const at::Tensor& values, const std::string& what);
   void launch_as_bfloat16(const Bucket& bucket, const std::string& what);
 
   Arena& arena_;

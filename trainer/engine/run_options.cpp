@@ -13,6 +13,9 @@
 namespace rehearse {
 namespace {
 
+// Between CPU ranks a sum of a bucket costs what its bytes cost; a GPU's launches and NCCL's steps want more at once.
+constexpr int64_t kCpuBucketBytes = int64_t{1} << 20, kGpuBucketBytes = int64_t{25} << 20;
+
 void expect_files(const ConfigNode& node, const std::string& key, const std::vector<std::string>& paths) {
   for (const std::string& path : paths)
     if (!fs::is_regular_file(path)) node.fail(key, concat("expected an existing file; found no \"", path, "\""));
@@ -71,7 +74,8 @@ void read_cadence(ConfigNode root, RunOptions& options) {
   options.keep_best = checkpoint.boolean("keep_best", true);
   ConfigNode comm = root.child("comm");
   options.comm = CommLimits::from(comm);
-  options.bucket_bytes = comm.integer("bucket_kb", 1024, {1, 1 << 20}) * 1024;
+  options.bucket_bytes = comm.integer("bucket_kb", 0, {0, 1 << 20}) * 1024;
+  if (options.bucket_bytes == 0) options.bucket_bytes = options.device == "cpu" ? kCpuBucketBytes : kGpuBucketBytes;
   options.first_bucket_bytes = comm.integer("first_bucket_kb", 256, {0, 1 << 20}) * 1024;
   options.last_bucket_bytes = comm.integer("last_bucket_kb", 256, {0, 1 << 20}) * 1024;
   options.checksum_every_steps = comm.integer("checksum_every_steps", 100, {0, int64_t{1} << 40});
@@ -121,7 +125,8 @@ void sort_keys(ConfigValue& value) {
 
 // The grace ends before mpirun's own patience with survivors does (4 s with launch/run.sh).
 CommLimits CommLimits::from(ConfigNode comm) {
-  return {comm.number("timeout_s", 300, {0.5, 1e6}), comm.number("term_grace_s", 3, {0.5, 1e6})};
+  return {comm.number("timeout_s", 300, {0.5, 1e6}), comm.number("term_grace_s", 3, {0.5, 1e6}),
+          comm.boolean("share_device", false)};
 }
 
 UpdateOptions UpdateOptions::from(ConfigNode optimizer, Precision precision) {

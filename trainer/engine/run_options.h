@@ -20,10 +20,11 @@ struct BudgetOptions {
   double minutes = 0;
 };
 
-// How long the ranks wait for each other, in seconds.
+// How long the ranks wait for each other, in seconds, and whether they may share a device.
 struct CommLimits {
   double timeout_s = 0;     // of one collective
   double term_grace_s = 0;  // of one collective once a stop signal has come
+  bool may_share_device = false;
   static CommLimits from(ConfigNode comm);
 };
 

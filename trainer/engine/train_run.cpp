@@ -13,6 +13,7 @@
 #include "trainer/engine/device.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/stop_signal.h"
+#include "trainer/engine/tensor_collectives.h"
 #include "trainer/engine/train_parts.h"
 #include "trainer/engine/trainer.h"
 
@@ -22,14 +23,7 @@ namespace {
 // Each rank sums a small tensor with the others; the blocks' batch norms use it.
 AllReduceSum all_reduce_of(Communicator& communicator) {
   if (communicator.size() == 1) return {};
-  return [&communicator](at::Tensor& values) {
-    REHEARSE_CHECK(values.is_contiguous(), "collectives work on contiguous memory");
-    if (values.scalar_type() == at::kDouble)
-      communicator.all_reduce_sum(std::span(values.data_ptr<double>(), values.numel()), "all_reduce (batch norm)")
-          .get();
-    else
-      communicator.all_reduce_sum(std::span(values.data_ptr<float>(), values.numel()), "all_reduce (batch norm)").get();
-  };
+  return [&communicator](at::Tensor& values) { all_reduce_sum(communicator, values, "all_reduce (batch norm)").get(); };
 }
 
 // Activations come and go every micro-batch: kept in the heap instead of being unmapped and faulted in again.
@@ -232,6 +226,7 @@ class Run {
     log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads, " thread(s) each, ",
                parts_.options.device, device_.is_cpu() ? "; " : " (" + device_.description() + "); ",
                parts_.recognizer->arena().num_parameters(), " parameters");
+    if (const std::string path = communicator_.description(); !path.empty()) log_->info("sums over ranks: ", path);
     const Precision precision = parts_.options.precision;
     std::ifstream cpu("/proc/cpuinfo");
     const bool has_instructions = has_instructions_for(precision, {std::istreambuf_iterator<char>(cpu), {}});
@@ -281,6 +276,7 @@ int train(const TrainRequest& request) {
     const CommLimits limits = CommLimits::from(config.root().child("comm"));
     comm.timeout_s = limits.timeout_s;
     comm.term_grace_s = limits.term_grace_s;
+    comm.may_share_device = limits.may_share_device;
     const bool is_deterministic = config.root().boolean("deterministic", true);
     device = Device::open(config.root().choice("device", "cpu", {"cpu", "cuda"}), world, is_deterministic);
     if (request.profile_steps > 0) comm.trace = &trace.emplace(device->ranges());

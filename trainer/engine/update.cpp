@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "trainer/engine/tensor_collectives.h"
+
 namespace rehearse {
 namespace {
 
@@ -72,11 +74,7 @@ Update::Result Update::apply(const StepTally& total, double gradient_squares, do
   optimizer_.step({arena_.parameters().data_ptr<float>() + begin(), length()},
                   {arena_.gradients().const_data_ptr<float>() + begin(), length()}, own_segments(), lr, scale, index);
   if (average_.defined()) follow_average(index);
-  if (is_sharded())
-    communicator_
-        .all_gather_slices({arena_.parameters().data_ptr<float>(), arena_.num_elements()}, bounds_,
-                           "all_gather (parameters)")
-        .get();
+  if (is_sharded()) all_gather_slices(communicator_, arena_.parameters(), bounds_, "all_gather (parameters)").get();
   return result;
 }
 
@@ -97,9 +95,7 @@ at::Tensor Update::average() {
   REHEARSE_CHECK(average_.defined(), "optimizer.ema_decay is above 0");
   at::Tensor whole = at::zeros({static_cast<int64_t>(arena_.num_elements())}, arena_.parameters().options());
   whole.narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())).copy_(own_average());
-  if (is_sharded())
-    communicator_.all_gather_slices({whole.data_ptr<float>(), arena_.num_elements()}, bounds_, "all_gather (ema)")
-        .get();
+  if (is_sharded()) all_gather_slices(communicator_, whole, bounds_, "all_gather (ema)").get();
   return whole;
 }
 

@@ -37,7 +37,6 @@ class NcclCollectives : public DeviceCollectives {
  public:
   NcclCollectives(int device, void* (*current_stream)()) : device_(device), current_stream_(current_stream) {
     expect(cudaSetDevice(device_), "choosing the device");
-    done_ = std::make_unique<Event>();
     int lowest = 0, highest = 0;
     expect(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "asking for stream priorities");
     expect(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, highest), "creating the side stream");
@@ -59,16 +58,30 @@ class NcclCollectives : public DeviceCollectives {
     return std::string(host) + " " + std::string(properties.uuid.bytes, sizeof properties.uuid.bytes);
   }
 
-  bool is_device_memory(const void* address) const override {
-    cudaPointerAttributes attributes{};
-    expect(cudaPointerGetAttributes(&attributes, address), "asking where memory is");
-    return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
-  }
-
   Mark mark() override {
     auto event = std::make_shared<Event>();
     expect(cudaEventRecord(event->handle, static_cast<cudaStream_t>(current_stream_())), "recording an event");
     return event;
+  }
+
+  void wait(const Mark& mark) override {
+    expect(
+        cudaStreamWaitEvent(static_cast<cudaStream_t>(current_stream_()), static_cast<Event*>(mark.get())->handle, 0),
+        "waiting for a collective");
+  }
+
+  Mark last() override {
+    auto event = std::make_shared<Event>();
+    expect(cudaEventRecord(event->handle, stream_), "recording an event");
+    return event;
+  }
+
+  bool is_reached(const Mark& mark) override {
+    expect_healthy();
+    const cudaError_t code = cudaEventQuery(static_cast<Event*>(mark.get())->handle);
+    if (code == cudaErrorNotReady) return false;
+    expect(code, "an NCCL collective");
+    return true;
   }
 
   size_t id_bytes() const override { return sizeof(ncclUniqueId); }
@@ -95,21 +108,21 @@ class NcclCollectives : public DeviceCollectives {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     expect(ncclCommInitRankConfig(&comm_, size, unique, rank, &config), "ncclCommInitRankConfig");
-    phase_ = Phase::kConnecting;
   }
 
-  void all_reduce_sum(void* values, size_t count, Element element, const Mark& after) override {
+  void all_reduce_sum(DeviceSpan span, const Mark& after) override {
+    using Element = DeviceSpan::Element;
     expect(cudaSetDevice(device_), "choosing the device");
     expect(cudaStreamWaitEvent(stream_, static_cast<Event*>(after.get())->handle, 0), "waiting for the gradient");
-    const ncclDataType_t type = element == Element::kFloat    ? ncclFloat32
-                                : element == Element::kDouble ? ncclFloat64
-                                                              : ncclBfloat16;
-    expect(ncclAllReduce(values, values, count, type, ncclSum, comm_, stream_), "ncclAllReduce");
-    phase_ = Phase::kEnqueuing;
+    const ncclDataType_t type = span.element == Element::kFloat    ? ncclFloat32
+                                : span.element == Element::kDouble ? ncclFloat64
+                                                                   : ncclBfloat16;
+    expect(ncclAllReduce(span.values, span.values, span.count, type, ncclSum, comm_, stream_), "ncclAllReduce");
   }
 
   // Slices differ in length: one broadcast each, together.
-  void all_gather_slices(float* values, const std::vector<size_t>& bounds, const Mark& after) override {
+  void all_gather_slices(DeviceSpan span, const std::vector<size_t>& bounds, const Mark& after) override {
+    auto* values = static_cast<float*>(span.values);
     expect(cudaSetDevice(device_), "choosing the device");
     expect(cudaStreamWaitEvent(stream_, static_cast<Event*>(after.get())->handle, 0), "waiting for the update");
     expect(ncclGroupStart(), "ncclGroupStart");
@@ -121,29 +134,10 @@ class NcclCollectives : public DeviceCollectives {
                "ncclBroadcast");
     }
     expect(ncclGroupEnd(), "ncclGroupEnd");
-    phase_ = Phase::kEnqueuing;
   }
 
-  // A non-blocking communicator may still be enqueuing when its call returns: the event behind the collective is
-  // recorded once it no longer says "in progress".
-  bool poll() override {
-    if (phase_ == Phase::kIdle) return true;
-    ncclResult_t state = ncclSuccess;
-    expect(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
-    expect(state, "an NCCL collective");
-    if (phase_ != Phase::kRunning && state == ncclInProgress) return false;
-    if (phase_ == Phase::kEnqueuing) {
-      expect(cudaEventRecord(done_->handle, stream_), "recording an event");
-      phase_ = Phase::kRunning;
-    }
-    if (phase_ == Phase::kRunning) {
-      const cudaError_t code = cudaEventQuery(done_->handle);
-      if (code == cudaErrorNotReady) return false;
-      expect(code, "an NCCL collective");
-    }
-    phase_ = Phase::kIdle;
-    return true;
-  }
+  // A non-blocking communicator may still be enqueuing when its call returns.
+  bool poll() override { return !comm_ || expect_healthy() != ncclInProgress; }
 
   void abort() override {
     if (comm_) ncclCommAbort(comm_);
@@ -180,8 +174,6 @@ class NcclCollectives : public DeviceCollectives {
   }
 
  private:
-  enum class Phase { kIdle, kConnecting, kEnqueuing, kRunning };
-
   static void expect(cudaError_t code, const char* what) { cuda::expect(code, what); }
   void expect(ncclResult_t code, const char* what) const {
     if (code == ncclSuccess || code == ncclInProgress) return;
@@ -189,12 +181,17 @@ class NcclCollectives : public DeviceCollectives {
                     "); NCCL_DEBUG=INFO says more");
   }
 
+  ncclResult_t expect_healthy() const {
+    ncclResult_t state = ncclSuccess;
+    expect(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
+    expect(state, "an NCCL collective");
+    return state;
+  }
+
   int device_;
   void* (*current_stream_)();
   cudaStream_t stream_ = nullptr;
   ncclComm_t comm_ = nullptr;
-  std::unique_ptr<Event> done_;
-  Phase phase_ = Phase::kIdle;
   void* staging_ = nullptr;
   size_t staging_bytes_ = 0;
 };
