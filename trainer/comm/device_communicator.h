@@ -32,6 +32,7 @@ class DeviceCommunicator : public Communicator {
   void broadcast(std::span<std::byte> bytes, int root, const std::string& what) override;
   void barrier(const std::string& what) override;
   void set_step(uint64_t step) override { mpi_.set_step(step); }
+  void set_saving(bool is_saving) override { mpi_.set_saving(is_saving); }
   void announce_failure(const std::string& reason) override { mpi_.announce_failure(reason); }
   void finish() override;
   double busy_seconds() const override { return mpi_.busy_seconds(); }
