@@ -31,6 +31,7 @@ stop() { printf 'run: %s\n' "$*" >&2; exit 2; }
 ranks="" hosts="" hostfile="" bind=auto grace=60 binary="$root/build/bin/rehearse" dry_run=0 forwarded=()
 host_timeout=10 restarts=0 num_restarts=0 pause_s=5
 source "$root/launch/restarts.sh"
+source "$root/launch/mpirun_words.sh"
 while (($#)); do
   case $1 in
     -n|--hosts|--hostfile|--bind|-x|--grace|--binary|--host-timeout|--restarts|--pause)
@@ -65,6 +66,7 @@ done
 [[ -z $hostfile || -r $hostfile ]] || stop "--hostfile: expected a readable file; found '$hostfile'"
 (($# > 0)) || stop "expected a command after --, such as: launch/run.sh -n $ranks -- train configs/quickstart.yaml"
 command=("$@")
+expect_slots
 if ((restarts > 0)) && [[ "${command[*]} " =~ \ --resume[=\ ]([^\ ]*) && ${BASH_REMATCH[1]} != auto ]]; then
   stop "--restarts: expected --resume auto or none; found '${BASH_REMATCH[1]}', which a restart would go back to"
 fi
@@ -105,6 +107,7 @@ build_line() {
     # mpirun and the daemons it starts on other hosts miss each other after idle time + interval x probes. OpenMPI's own
     # values are 300 + 20 x 9 s, and while words wait to be sent TCP takes a quarter of an hour instead.
     line+=(--mca oob_tcp_keepalive_time "$((host_timeout - 2))" --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 2)
+    export REHEARSE_HOST_TIMEOUT_S=$host_timeout  # compared with comm.timeout_s, which only the program knows
     while IFS= read -r name; do line+=(-x "$name"); done < <(compgen -e | grep -E '^(REHEARSE_|OMP_|NCCL_|CUDA_VISIBLE_DEVICES$)' || true)
   fi
   line+=("${forwarded[@]}" "$binary" "${command[@]}")
@@ -143,14 +146,17 @@ trap 'polite SIGUSR1' USR1
 
 # Sets `status`.
 run_ranks() {
-  local before code
+  local before code words_pid words_code=0 i
   # A process group of its own, so that Ctrl-C reaches only this script; mpirun must not outlive the script even if that is
   # killed outright.
+  exec 7> >(translate_mpirun)
+  words_pid=$!
   set -m
-  earlier_pid=${!:-none} is_starting=1
-  setpriv --pdeathsig TERM -- "${line[@]}" </dev/null &
+  earlier_pid=$words_pid is_starting=1
+  setpriv --pdeathsig TERM -- "${line[@]}" </dev/null 2>&7 7>&- &
   mpirun_pid=${mpirun_pid:-$!} is_starting=0
   set +m
+  exec 7>&-
   status=0
   while :; do
     before=$signals
@@ -164,6 +170,11 @@ run_ranks() {
   # What mpirun makes of a daemon on another host that it lost (205) or could not start (255), whatever the ranks said: a
   # peer failed.
   if ((status == 205 || status == 255)); then status=4; fi
+  # What a rank started may hold the pipe open.
+  for ((i = 0; i < 20; i++)); do kill -0 "$words_pid" 2>/dev/null || break; sleep 0.05; done
+  if ((i == 20)); then kill -KILL "$words_pid" 2>/dev/null || true; fi
+  wait "$words_pid" || words_code=$?
+  if ((status != 0 && (words_code == 2 || words_code == 4))); then status=$words_code; fi
 }
 
 while :; do
