@@ -28,7 +28,8 @@ TEST(Communicator, KnowsItsWorld) {
   EXPECT_EQ(size(), world().size());
   EXPECT_EQ(rank(), world().rank());
   EXPECT_EQ(world().local_size(), size()) << "one machine";
-  EXPECT_GE(world().fair_threads(), 1);
+  // All ranks of these tests are unbound: each has its part of what all may use.
+  EXPECT_LE(world().fair_threads(), std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / size()));
 }
 
 template <class T>

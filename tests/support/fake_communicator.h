@@ -48,6 +48,7 @@ class FakeCommunicator : public Communicator {
   void announce_failure(const std::string&) override {}
   void finish() override {}
   double busy_seconds() const override { return 0; }
+  Traffic traffic() const override { return {}; }
 
   std::vector<std::string> calls;
 

@@ -32,6 +32,12 @@ struct DeviceSpan {
   }
 };
 
+// What one rank has sent and shared so far.
+struct Traffic {
+  uint64_t messages = 0, message_bytes = 0;  // to other hosts; where ranks of a host share no memory, to these too
+  uint64_t meetings = 0, shared_bytes = 0;   // in the memory of its host: waits for each other, bytes written there
+};
+
 // Collectives are executed one after another, in the order of the calls, by one communication thread; every rank makes
 // the same calls in the same order. A collective that misses comm.timeout_s ends the process with exit code 4 and a
 // message naming the absent ranks. Calls may come from any thread; the buffers stay untouched by the caller until done.
@@ -80,6 +86,8 @@ class Communicator {
   virtual double busy_seconds() const = 0;
   // How device memory travels, for the log; empty where there is none.
   virtual std::string description() const { return ""; }
+  // Of the collectives that are done; on a device its library's are not in it.
+  virtual Traffic traffic() const = 0;
 };
 
 // This rank is saving for as long as this lives.

@@ -36,6 +36,7 @@ class DeviceCommunicator : public Communicator {
   void announce_failure(const std::string& reason) override { mpi_.announce_failure(reason); }
   void finish() override;
   double busy_seconds() const override { return mpi_.busy_seconds(); }
+  Traffic traffic() const override { return mpi_.traffic(); }
 
   // "NCCL 2.28.9 on the devices", or why sums travel through the host.
   std::string description() const override;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iostream>
 
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"
@@ -42,14 +43,32 @@ void wake_promptly() {
   syscall(SYS_sched_setattr, 0, &attributes, 0U);
 }
 
+struct AtTheEnd {
+  explicit AtTheEnd(std::function<void()> call) : call_(std::move(call)) {}
+  ~AtTheEnd() { call_(); }
+  AtTheEnd(const AtTheEnd&) = delete;
+  AtTheEnd& operator=(const AtTheEnd&) = delete;
+
+ private:
+  std::function<void()> call_;
+};
+
 // The span is over before the future is ready: whoever waited for the future finds it in the lane.
 template <class Result>
-std::function<Result()> drawn(TraceLane& lane, const std::string& what, size_t bytes, std::function<Result()> work) {
-  return [&lane, what, bytes, launched_s = monotonic_s(), work = std::move(work)] {
+std::function<Result()> drawn(TraceLane& lane, const MpiExchange& exchange, const std::string& what, size_t bytes,
+                              std::function<Result()> work) {
+  return [&lane, &exchange, what, bytes, launched_s = monotonic_s(), work = std::move(work)] {
     TraceSpan span(&lane, what.substr(0, what.find(" (")));
     span.note("what", what);
     span.note("bytes", bytes);
     span.note("queued_s", monotonic_s() - launched_s);
+    const AtTheEnd noted([&, before = exchange.traffic()] {
+      const Traffic now = exchange.traffic();
+      span.note("messages", now.messages - before.messages);
+      span.note("message_bytes", now.message_bytes - before.message_bytes);
+      span.note("meetings", now.meetings - before.meetings);
+      span.note("shared_bytes", now.shared_bytes - before.shared_bytes);
+    });
     return work();
   };
 }
@@ -60,8 +79,11 @@ MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const Com
     : rank_(rank),
       size_(size),
       lane_(options.trace ? &options.trace->lane("communication") : nullptr),
-      exchange_(rank, size),
+      exchange_(MpiExchange::own_host()),
       watchdog_(watchdog_options(rank, size, options), is_one_host && shares_network()) {
+  if (rank == exchange_.hosts().front()[0] && !exchange_.refusal().empty())
+    std::cerr << concat("warning: ranks of this host cannot share memory (", exchange_.refusal(),
+                        "): they send each other messages, which is slower\n");
   // Before the communication thread exists, MPI calls come from here.
   const std::string address = watchdog_.address();
   const auto begin = reinterpret_cast<const std::byte*>(address.data());
@@ -77,7 +99,7 @@ MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const Com
 MpiCommunicator::~MpiCommunicator() = default;
 
 // Whether loopback reaches every rank: containers of one host can have networks of their own.
-bool MpiCommunicator::shares_network() const {
+bool MpiCommunicator::shares_network() {
   const std::string own = Watchdog::network();
   const auto begin = reinterpret_cast<const std::byte*>(own.data());
   const auto all = gather_all({begin, begin + own.size()});
@@ -87,6 +109,7 @@ bool MpiCommunicator::shares_network() const {
 template <class Result>
 Result MpiCommunicator::run_unless_failed(const std::function<Result()>& work) {
   if (failure_) std::rethrow_exception(failure_);
+  const AtTheEnd noted([this] { note_traffic(); });  // before the future is ready
   try {
     return work();
   } catch (...) {
@@ -98,7 +121,7 @@ Result MpiCommunicator::run_unless_failed(const std::function<Result()>& work) {
 template <class Result>
 std::future<Result> MpiCommunicator::submit(const std::string& what, size_t bytes, std::function<Result()> work,
                                             std::function<bool()> is_done) {
-  if (lane_) work = drawn(*lane_, what, bytes, std::move(work));
+  if (lane_) work = drawn(*lane_, exchange_, what, bytes, std::move(work));
   auto task = std::make_shared<std::packaged_task<Result()>>(
       [this, work = std::move(work)] { return run_unless_failed(work); });
   std::future<Result> future = task->get_future();
@@ -182,22 +205,26 @@ template void MpiCommunicator::reduce_now(std::span<float>, const std::string&);
 template void MpiCommunicator::reduce_now(std::span<double>, const std::string&);
 template void MpiCommunicator::reduce_now(std::span<Bfloat16>, const std::string&);
 
-void MpiCommunicator::gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what) const {
+void MpiCommunicator::gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what) {
   for (size_t& bound : bounds) bound *= sizeof(float);
   check(exchange_.gather(std::as_writable_bytes(values), bounds), what);
 }
 
-std::vector<std::vector<std::byte>> MpiCommunicator::gather_all(const std::vector<std::byte>& bytes) const {
-  const auto own = static_cast<size_t>(rank_);
-  std::vector<uint64_t> sizes(static_cast<size_t>(size_));
+std::vector<std::vector<std::byte>> MpiCommunicator::gather_all(const std::vector<std::byte>& bytes) {
+  const auto own = static_cast<size_t>(rank_), size = static_cast<size_t>(size_);
+  std::vector<uint64_t> sizes(size);
   std::vector<size_t> bounds;
-  for (size_t rank = 0; rank <= sizes.size(); ++rank) bounds.push_back(rank * sizeof(uint64_t));
+  for (size_t rank = 0; rank <= size; ++rank) bounds.push_back(rank * sizeof(uint64_t));
   sizes[own] = bytes.size();
   check(exchange_.gather(std::as_writable_bytes(std::span(sizes)), bounds), "all_gather of sizes");
-  std::vector<std::vector<std::byte>> all(sizes.begin(), sizes.end());  // of that many bytes each
-  all[own] = bytes;
-  const std::vector<MpiExchange::ConstBytes> out(all.size(), bytes);
-  check(exchange_.exchange(out, {all.begin(), all.end()}), "all_gather");
+  for (size_t rank = 0; rank < size; ++rank) bounds[rank + 1] = bounds[rank] + sizes[rank];
+  std::vector<std::byte> whole(bounds.back());
+  std::copy(bytes.begin(), bytes.end(), whole.begin() + static_cast<std::ptrdiff_t>(bounds[own]));
+  check(exchange_.gather(whole, bounds), "all_gather");
+  std::vector<std::vector<std::byte>> all;
+  for (size_t rank = 0; rank < size; ++rank)
+    all.emplace_back(whole.begin() + static_cast<std::ptrdiff_t>(bounds[rank]),
+                     whole.begin() + static_cast<std::ptrdiff_t>(bounds[rank + 1]));
   return all;
 }
 
@@ -238,6 +265,16 @@ void MpiCommunicator::broadcast(std::span<std::byte> bytes, int root, const std:
 
 void MpiCommunicator::barrier(const std::string& what) {
   submit<void>(what, 0, [=, this] { check(exchange_.barrier(), what); }).get();
+}
+
+Traffic MpiCommunicator::traffic() const {
+  const std::lock_guard lock(mutex_);
+  return traffic_;
+}
+
+void MpiCommunicator::note_traffic() {
+  const std::lock_guard lock(mutex_);
+  traffic_ = exchange_.traffic();
 }
 
 void MpiCommunicator::finish() {

@@ -41,6 +41,7 @@ class MpiCommunicator : public Communicator {
   void announce_failure(const std::string& reason) override { watchdog_.announce_failure(reason); }
   void finish() override;
   double busy_seconds() const override { return busy_seconds_.load(); }
+  Traffic traffic() const override;
 
   // For a communicator with another transport beside MPI: `work` takes its turn on the communication thread. `bytes`
   // are those of this rank. What work only starts, `is_done` watches: it is asked on the same thread, before the next
@@ -50,10 +51,10 @@ class MpiCommunicator : public Communicator {
   // On the communication thread only.
   template <class T>
   void reduce_now(std::span<T> values, const std::string& what);
-  void gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what) const;
+  void gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what);
 
  private:
-  bool shares_network() const;
+  bool shares_network();
   struct Operation {
     std::string what;
     std::function<void()> run;
@@ -71,7 +72,8 @@ class MpiCommunicator : public Communicator {
   std::optional<Operation> next_operation(const std::stop_token& stop);
   bool is_background_done();
   void add_busy_seconds(std::chrono::steady_clock::time_point start);
-  std::vector<std::vector<std::byte>> gather_all(const std::vector<std::byte>& bytes) const;
+  std::vector<std::vector<std::byte>> gather_all(const std::vector<std::byte>& bytes);
+  void note_traffic();
   void check(int code, const std::string& what) const;
 
   int rank_;
@@ -79,7 +81,8 @@ class MpiCommunicator : public Communicator {
   TraceLane* lane_;  // null: nobody looks
   MpiExchange exchange_;
   Watchdog watchdog_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  Traffic traffic_;
   std::condition_variable_any arrived_;
   std::deque<Operation> queue_;
   std::exception_ptr failure_;                // the communication thread's

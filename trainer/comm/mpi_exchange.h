@@ -1,45 +1,72 @@
-// Collectives made of messages between all pairs of ranks, with waits that leave the core to others.
+// Collectives in two levels: within a host through shared memory, between hosts by messages.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "trainer/comm/communicator.h"
+#include "trainer/comm/host_memory.h"
+#include "trainer/comm/messages.h"
 
 namespace rehearse {
 
-// Over MPI_COMM_WORLD, for the communication thread only; every rank makes the same calls in the same order. MPI's own
-// blocking calls poll until they are done, and a rank's one core belongs to backward meanwhile: here a wait polls
-// briefly, then sleeps between polls. All return MPI's code.
+// For the communication thread only; every rank makes the same calls in the same order. What the calls cost is in
+// BENCH.md. All return MPI's code.
 class MpiExchange {
  public:
   using Bytes = std::span<std::byte>;
   using ConstBytes = std::span<const std::byte>;
-  MpiExchange(int rank, int size) : rank_(static_cast<size_t>(rank)), size_(static_cast<size_t>(size)) {}
+  // Collective. Ranks with the same `host` share memory; where that is refused, each of them is a host of its own.
+  explicit MpiExchange(int host, size_t longest_message = Messages::kLongest);
+  // The number that the ranks of this machine have in common.
+  static int own_host();
 
-  // Sends out[r] to rank r while in[r] comes from there; entries of this rank itself are ignored.
-  int exchange(const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) const;
-  // In place, element-wise: each rank adds one slice of everybody's values, rank 0's first, then all get all slices. A
-  // few values go to everybody whole. The bits depend on the values and the number of ranks alone.
+  // In place, element-wise: values of a host are added in the order of its ranks, then those of hosts in the order of
+  // their first ranks. The bits depend on the values and on which rank is where alone.
   template <class T>
   int sum(std::span<T> values);
   // In place: bytes bounds[r] … bounds[r + 1] - 1 are rank r's.
-  int gather(Bytes bytes, const std::vector<size_t>& bounds) const;
-  int broadcast(Bytes bytes, int root) const;
-  int barrier() const;
+  int gather(Bytes bytes, const std::vector<size_t>& bounds);
+  int broadcast(Bytes bytes, int root);
+  int barrier();
+
+  const std::vector<std::vector<int>>& hosts() const { return hosts_; }
+  // Why ranks of one machine do not share memory; empty where they do.
+  const std::string& refusal() const { return refusal_; }
+  Traffic traffic() const;
 
  private:
+  // A part of a buffer that one rank of this host hands to the others: ranges one after another.
+  using Ranges = std::vector<Bytes>;
+
   template <class T>
-  int sum_whole(std::span<T> values);
+  int sum_round(std::span<T> values);
   template <class T>
-  int sum_slices(std::span<T> values);
+  int sum_between_hosts(std::span<T> values, size_t lane);
   template <class T>
-  void add(std::span<T> own, size_t stride);
+  void add_slots(std::span<T> own, size_t first) const;
+  template <class T>
+  static void copy_around(const T* from, T* to, size_t count, size_t begin, size_t end);
+  int gather_between_hosts(Bytes bytes, const std::vector<size_t>& bounds, size_t lane, size_t num_lanes);
+  void share(const std::vector<Ranges>& parts);
+  void meet();
+  size_t lanes_for(size_t bytes) const;
+  int partner(size_t host, size_t lane) const { return hosts_[host][lane]; }
   Bytes scratch(size_t bytes);
 
-  size_t rank_, size_;
-  std::vector<std::byte> scratch_;  // what came from the others, for adding
+  int rank_ = 0;
+  std::vector<std::vector<int>> hosts_;  // ranks of each, in order; hosts in the order of their first ranks
+  size_t host_ = 0, local_ = 0;          // this rank's place in them
+  size_t num_local_ = 1, most_lanes_ = 1;
+  size_t round_bytes_ = 0;              // of values that go through memory at once, equal on every rank
+  std::unique_ptr<HostMemory> memory_;  // null: this rank is alone on its host
+  std::string refusal_;
+  Messages messages_;
+  uint64_t shared_bytes_ = 0;
+  std::vector<std::byte> scratch_;
 };
 
 float to_float(Bfloat16 value);

@@ -1,18 +1,15 @@
 #include "trainer/comm/world.h"
 
 #include <mpi.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <thread>
 #include <vector>
 
 #include "trainer/base/error.h"
+#include "trainer/comm/cpu_share.h"
 #include "trainer/comm/mpi_communicator.h"
 
 namespace rehearse {
@@ -52,6 +49,7 @@ class LoneCommunicator : public Communicator {
   void announce_failure(const std::string&) override {}
   void finish() override {}
   double busy_seconds() const override { return 0; }
+  Traffic traffic() const override { return {}; }
 
  private:
   static std::future<void> done() {
@@ -64,11 +62,16 @@ class LoneCommunicator : public Communicator {
 }  // namespace
 
 World::World() {
+  const CpuFacts own = own_cpu_facts();
+  fair_threads_ = rehearse::fair_threads({&own, 1}, 0);
   if (!is_launched_by_mpi()) return;
   // Ranks share cores with their own threads: while MPI itself waits, in its start and end, it must give its core away.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
   // MPI carries host memory only: it has no business with a device, and no device need be chosen before it starts.
   setenv("OMPI_MCA_opal_cuda_support", "0", 0);
+  // Large values of a host go through memory of our own. OpenMPI would read the memory of other processes, which many
+  // containers and sandboxes refuse; it then complains at every message.
+  setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
   // A rank must not outlive the daemon that started it. Had that died before this call, MPI_Init would not reach it; if
   // it died in between, the rank has another parent now.
   const pid_t daemon = getppid();
@@ -87,22 +90,14 @@ World::World() {
   MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host);
   MPI_Comm_rank(host, &local_rank_);
   MPI_Comm_size(host, &local_size_);
+  std::vector<CpuFacts> facts(static_cast<size_t>(local_size_));
+  MPI_Allgather(&own, sizeof own, MPI_BYTE, facts.data(), sizeof own, MPI_BYTE, host);
+  fair_threads_ = rehearse::fair_threads(facts, static_cast<size_t>(local_rank_));
   MPI_Comm_free(&host);
 }
 
 World::~World() {
   if (has_mpi_ && is_finished_) MPI_Finalize();
-}
-
-int World::fair_threads() const {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  int mine = static_cast<int>(std::thread::hardware_concurrency());
-  if (sched_getaffinity(0, sizeof mask, &mask) == 0) mine = CPU_COUNT(&mask);
-  const int cores = std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
-  // A rank bound to fewer cores than the host has owns them; an unbound one shares all of them with its neighbours.
-  const bool is_bound = mine < cores;
-  return std::max(1, is_bound ? mine : mine / local_size_);
 }
 
 std::string World::library_version() const {
@@ -111,6 +106,13 @@ std::string World::library_version() const {
   MPI_Get_library_version(text, &length);
   std::string version(text, static_cast<size_t>(length));
   return version.substr(0, version.find(','));
+}
+
+void expect_time_to_miss_hosts(const World& world, const CommOptions& options) {
+  const char* text = std::getenv("REHEARSE_HOST_TIMEOUT_S");
+  if (!text || world.size() == world.local_size() || options.timeout_s > std::atof(text)) return;
+  throw ConfigError("comm.timeout_s: expected more than the ", text, " s of launch/run.sh --host-timeout; found ",
+                    options.timeout_s, "; raise it, or lower --host-timeout");
 }
 
 std::unique_ptr<Communicator> make_communicator(const World& world, const CommOptions& options) {

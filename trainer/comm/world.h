@@ -15,8 +15,8 @@ class Trace;
 // Facts about the launch; without mpirun a world of one.
 class World {
  public:
-  // Sets what must be set before MPI_Init where the user has not (yielding progress, no fork warnings), then starts
-  // MPI.
+  // Sets what must be set before MPI_Init where the user has not (yielding progress, no copies between processes where
+  // they are refused), then starts MPI.
   World();
   // Ends MPI when finish() was called; otherwise leaves at once, since peers may be stuck.
   ~World();
@@ -29,12 +29,12 @@ class World {
   int local_size() const { return local_size_; }
   void finish() { is_finished_ = true; }
 
-  // Cores this rank may use divided by the ranks that share them, at least 1.
-  int fair_threads() const;
+  int fair_threads() const { return fair_threads_; }  // see cpu_share.h
   std::string library_version() const;
 
  private:
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  int fair_threads_ = 1;
   bool has_mpi_ = false;
   bool is_finished_ = false;
 };
@@ -47,6 +47,9 @@ struct CommOptions {
   std::function<void(const std::string&)> on_failure;  // ends the process; see Watchdog
   Trace* trace = nullptr;                              // shows every collective; null: none
 };
+
+// launch/run.sh says how soon mpirun misses a lost host, which has to be before ranks miss each other: ConfigError.
+void expect_time_to_miss_hosts(const World& world, const CommOptions& options);
 
 // MPI in a world of several ranks, else the communicator of one.
 std::unique_ptr<Communicator> make_communicator(const World& world, const CommOptions& options);

@@ -51,6 +51,7 @@ class Bench {
     CommBenchResult result{one.collective, one.memory, one.bytes};
     result.wrong = one.count_wrong();
     for (int i = 0; i < kWarmUps; ++i) one.call();
+    count_traffic(one, result);
     std::vector<double> seconds;
     for (int i = 0; i < options_.iterations; ++i) {
       communicator_.barrier("barrier (bench)");
@@ -70,6 +71,20 @@ class Bench {
   }
 
  private:
+  void count_traffic(const Case& one, CommBenchResult& result) const {
+    const Traffic before = communicator_.traffic();
+    one.call();
+    const Traffic after = communicator_.traffic();
+    const Traffic own{after.messages - before.messages, after.message_bytes - before.message_bytes,
+                      after.meetings - before.meetings, after.shared_bytes - before.shared_bytes};
+    for (const Traffic& rank : gather_values(communicator_, own, "all_gather (bench traffic)")) {
+      result.all_ranks.messages += rank.messages;
+      result.all_ranks.message_bytes += rank.message_bytes;
+      result.all_ranks.meetings += rank.meetings;
+      result.all_ranks.shared_bytes += rank.shared_bytes;
+      result.most_messages = std::max(result.most_messages, rank.messages);
+    }
+  }
   std::vector<double> slowest_rank(const std::vector<double>& mine) const {
     std::vector<double> slowest = mine;
     for (const auto& bytes : communicator_.all_gather(bytes_of(mine), "all_gather (bench times)").get()) {
@@ -214,6 +229,11 @@ nlohmann::json comm_bench_json(const std::vector<CommBenchResult>& results) {
                     {"max_s", one.max_s},
                     {"algorithm_bytes_per_s", one.algorithm_bytes_per_s},
                     {"bus_bytes_per_s", one.bus_bytes_per_s},
+                    {"messages", one.all_ranks.messages},
+                    {"most_messages_of_a_rank", one.most_messages},
+                    {"message_bytes", one.all_ranks.message_bytes},
+                    {"meetings", one.all_ranks.meetings},
+                    {"shared_bytes", one.all_ranks.shared_bytes},
                     {"wrong", one.wrong}});
   return list;
 }

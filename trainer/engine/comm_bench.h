@@ -35,6 +35,8 @@ struct CommBenchResult {
   double median_s = 0, min_s = 0, max_s = 0;  // of the iterations; the slowest rank of each counts
   double algorithm_bytes_per_s = 0;           // bytes / median
   double bus_bytes_per_s = 0;                 // times bus_factor
+  Traffic all_ranks;                          // of one call: sums over the ranks
+  uint64_t most_messages = 0;                 // of one rank
   uint64_t wrong = 0;                         // values that were not what they had to be, over all ranks
 };
 

@@ -19,6 +19,7 @@ int run_in_world(const Session& session) {
   std::exception_ptr mistake;
   try {
     if (session.prepare) session.prepare(world, options);
+    expect_time_to_miss_hosts(world, options);
   } catch (const Error&) {
     mistake = std::current_exception();
   }
