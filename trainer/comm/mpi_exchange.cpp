@@ -128,6 +128,14 @@ size_t MpiExchange::lanes_for(size_t bytes) const {
   return std::clamp<size_t>(bytes / (kLaneBytes * hosts_.size()), 1, most_lanes_);
 }
 
+// Fewer lanes than ranks go round, so that no rank sends more than the others: this rank's lane now, or one that is
+// not.
+size_t MpiExchange::take_turn(size_t num_lanes) {
+  if (num_lanes == most_lanes_) return local_;
+  turn_ = (turn_ + num_lanes) % most_lanes_;
+  return local_ < most_lanes_ ? (local_ + most_lanes_ - turn_) % most_lanes_ : most_lanes_;
+}
+
 template <class T>
 int MpiExchange::sum(std::span<T> values) {
   const size_t round = std::min(round_bytes_ / sizeof(T), values.size());
@@ -158,7 +166,7 @@ void MpiExchange::copy_around(const T* from, T* to, size_t count, size_t begin, 
 
 template <class T>
 int MpiExchange::sum_round(std::span<T> values) {
-  if (!memory_) return hosts_.size() > 1 ? sum_between_hosts(values, 0) : MPI_SUCCESS;
+  if (!memory_) return hosts_.size() > 1 ? sum_between_hosts(values) : MPI_SUCCESS;
   memory_->begin_round();
   const bool is_alone = hosts_.size() == 1;
   T* slot = reinterpret_cast<T*>(memory_->slot(local_));
@@ -182,9 +190,10 @@ int MpiExchange::sum_round(std::span<T> values) {
   if (!is_alone) {
     const std::vector<size_t> lanes = equal_parts(values.size(), lanes_for(values.size_bytes()));
     if (lanes != local) meet();
-    if (local_ + 1 < lanes.size()) {
-      const std::span<T> lane(result + lanes[local_], lanes[local_ + 1] - lanes[local_]);
-      if (const int code = sum_between_hosts(lane, local_); code != MPI_SUCCESS) return code;
+    const size_t lane = take_turn(lanes.size() - 1);
+    if (lane + 1 < lanes.size()) {
+      const std::span<T> part(result + lanes[lane], lanes[lane + 1] - lanes[lane]);
+      if (const int code = sum_between_hosts(part); code != MPI_SUCCESS) return code;
     }
   }
   meet();
@@ -192,9 +201,10 @@ int MpiExchange::sum_round(std::span<T> values) {
   return MPI_SUCCESS;
 }
 
-// Each host adds up one part of everybody's values, then all get all parts; a few values go to everybody whole.
+// With the ranks of the same place on other hosts: each adds up one part of everybody's values, then all get all parts;
+// a few values go to everybody whole.
 template <class T>
-int MpiExchange::sum_between_hosts(std::span<T> values, size_t lane) {
+int MpiExchange::sum_between_hosts(std::span<T> values) {
   const size_t num_hosts = hosts_.size();
   const bool is_whole = values.size_bytes() <= kWholeBytes;
   const std::vector<size_t> bounds = equal_parts(values.size(), num_hosts);
@@ -209,8 +219,8 @@ int MpiExchange::sum_between_hosts(std::span<T> values, size_t lane) {
     const size_t to = (host_ + distance) % num_hosts, from = (host_ + num_hosts - distance) % num_hosts;
     const Bytes place = received.subspan(from * own.size_bytes(), own.size_bytes());
     parts[from] = reinterpret_cast<const T*>(place.data());
-    out.push_back({partner(to, lane), std::as_bytes(is_whole ? values : part(to))});
-    in.push_back({partner(from, lane), place});
+    out.push_back({partner(to, local_), std::as_bytes(is_whole ? values : part(to))});
+    in.push_back({partner(from, local_), place});
   }
   if (const int code = messages_.exchange(out, in); code != MPI_SUCCESS) return code;
   add_in_order(own, parts);
@@ -219,8 +229,8 @@ int MpiExchange::sum_between_hosts(std::span<T> values, size_t lane) {
   in.clear();
   for (size_t distance = 1; distance < num_hosts; ++distance) {
     const size_t to = (host_ + distance) % num_hosts, from = (host_ + num_hosts - distance) % num_hosts;
-    out.push_back({partner(to, lane), std::as_bytes(own)});
-    in.push_back({partner(from, lane), std::as_writable_bytes(part(from))});
+    out.push_back({partner(to, local_), std::as_bytes(own)});
+    in.push_back({partner(from, local_), std::as_writable_bytes(part(from))});
   }
   return messages_.exchange(out, in);
 }

@@ -45,7 +45,7 @@ class MpiExchange {
   template <class T>
   int sum_round(std::span<T> values);
   template <class T>
-  int sum_between_hosts(std::span<T> values, size_t lane);
+  int sum_between_hosts(std::span<T> values);
   template <class T>
   void add_slots(std::span<T> own, size_t first) const;
   template <class T>
@@ -54,13 +54,15 @@ class MpiExchange {
   void share(const std::vector<Ranges>& parts);
   void meet();
   size_t lanes_for(size_t bytes) const;
-  int partner(size_t host, size_t lane) const { return hosts_[host][lane]; }
+  size_t take_turn(size_t num_lanes);
+  int partner(size_t host, size_t local) const { return hosts_[host][local]; }
   Bytes scratch(size_t bytes);
 
   int rank_ = 0;
   std::vector<std::vector<int>> hosts_;  // ranks of each, in order; hosts in the order of their first ranks
   size_t host_ = 0, local_ = 0;          // this rank's place in them
   size_t num_local_ = 1, most_lanes_ = 1;
+  size_t turn_ = 0;
   size_t round_bytes_ = 0;              // of values that go through memory at once, equal on every rank
   std::unique_ptr<HostMemory> memory_;  // null: this rank is alone on its host
   std::string refusal_;

@@ -59,6 +59,10 @@ int bench_in(World& world, const Device& device, Communicator& communicator, con
   const auto results = bench_collectives(request.options, communicator, buffer);
   uint64_t wrong = 0;
   for (const CommBenchResult& one : results) wrong += one.wrong;
+  std::vector<int> hosts;  // ranks of each
+  for (const int ranks :
+       gather_values(communicator, world.local_rank() == 0 ? world.local_size() : 0, "all_gather (hosts)"))
+    if (ranks > 0) hosts.push_back(ranks);
   if (world.rank() == 0) {
     const std::string by = transport(world, device, communicator);
     std::cout << concat(world.size(), " rank(s), ", world.local_size(), " on this host; ", request.options.iterations,
@@ -69,6 +73,7 @@ int bench_in(World& world, const Device& device, Communicator& communicator, con
       replace_text(files, request.json_path,
                    nlohmann::json{{"ranks", world.size()},
                                   {"ranks_on_this_host", world.local_size()},
+                                  {"hosts", hosts},
                                   {"device", request.device},
                                   {"iterations", request.options.iterations},
                                   {"transport", by},
