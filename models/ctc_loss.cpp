@@ -28,28 +28,27 @@ void expect_tokens(const std::vector<int32_t>& target, int64_t classes, int32_t 
                    classes, " classes and blank ", blank);
 }
 
-// Losses into `result`; returns the gradient.
+// Losses into `result`; returns the gradient, undefined unless it is wanted.
 at::Tensor cpu_gradient(const at::Tensor& values, const std::vector<int64_t>& lengths,
                         const std::vector<std::vector<int32_t>>& targets, int32_t blank,
-                        const std::vector<double>& weights, CtcLoss& result) {
+                        const std::vector<double>& weights, bool is_wanted, CtcLoss& result) {
   const size_t batch = lengths.size();
-  const int64_t frames = values.size(1);
-  const int64_t classes = values.size(2);
-  const at::Tensor gradient = at::empty(values.sizes(), values.options());
+  const int64_t row = values.size(1) * values.size(2);
+  at::Tensor gradient;
+  if (is_wanted) gradient = at::empty(values.sizes(), values.options());
   with_real_type(values, [&](auto zero) {
     using T = decltype(zero);
     const T* from = values.const_data_ptr<T>();
-    T* to = gradient.mutable_data_ptr<T>();
+    T* to = is_wanted ? gradient.mutable_data_ptr<T>() : nullptr;
     std::vector<int64_t> real(lengths);
     for (size_t b = 0; b < batch; ++b)
       if (weights[b] == 0) real[b] = 0;
-    clear_padding<T>(gradient, real);
+    if (is_wanted) clear_padding<T>(gradient, real);
     at::parallel_for(0, static_cast<int64_t>(batch), 1, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b) {
         if (weights[b] == 0) continue;
-        const int64_t offset = b * frames * classes;
-        const CtcOutcome outcome =
-            ctc_loss_and_gradient(from + offset, lengths[b], classes, targets[b], blank, weights[b], to + offset);
+        const CtcOutcome outcome = ctc_loss_and_gradient(from + b * row, lengths[b], values.size(2), targets[b], blank,
+                                                         weights[b], to ? to + b * row : nullptr);
         result.losses[b] = outcome.loss;
         result.is_infeasible[b] = outcome.is_infeasible;
       }
@@ -67,15 +66,16 @@ CtcLoss ctc_loss(const at::Tensor& logits, const std::vector<int64_t>& lengths,
   REHEARSE_CHECK(targets.size() == batch && weights.size() == batch, "one target and one weight per utterance");
   for (const std::vector<int32_t>& target : targets) expect_tokens(target, logits.size(2), blank);
   const at::Tensor values = logits.detach().contiguous();
+  const bool is_learning = at::GradMode::is_enabled() && logits.requires_grad();
   at::Tensor gradient;
   CtcLoss result{at::Tensor(), std::vector<double>(batch, 0.0), std::vector<uint8_t>(batch, 0)};
   if (values.is_cpu())
-    gradient = cpu_gradient(values, lengths, targets, blank, weights, result);
+    gradient = cpu_gradient(values, lengths, targets, blank, weights, is_learning, result);
   else
     gradient = device_ctc(values, lengths, targets, blank, weights, result);
   double sum = 0;
   for (size_t b = 0; b < batch; ++b) sum += weights[b] * result.losses[b];
-  result.sum = CtcFunction::apply(logits, gradient, sum);
+  result.sum = is_learning ? CtcFunction::apply(logits, gradient, sum) : at::full({}, sum, logits.options());
   return result;
 }
 

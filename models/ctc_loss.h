@@ -17,7 +17,8 @@ struct CtcLoss {
 };
 
 // logits [B, T, V], frames beyond lengths ignored; targets [B] token lists without the blank; weights [B], 0 skips. The
-// gradient of `sum` is computed here, so backward is one multiplication.
+// gradient of `sum` is computed here, so backward is one multiplication; where nothing asks for one (no graph) neither
+// it nor a whole lattice is made, and memory does not grow with frames times tokens.
 CtcLoss ctc_loss(const at::Tensor& logits, const std::vector<int64_t>& lengths,
                  const std::vector<std::vector<int32_t>>& targets, int32_t blank, const std::vector<double>& weights);
 

@@ -39,35 +39,40 @@ struct Row {
   double* labels;
 };
 
-// The lattice of one utterance: rows of `width` doubles for blanks and labels, padded on both sides with kNever.
+// The lattice of one utterance: rows of `width` doubles for blanks and labels, padded on both sides with kNever. The
+// loss alone needs two rows of α, its gradient all of them.
 struct Lattice {
   int64_t frames;
   int64_t num_labels;
   int64_t width;                    // of one array, with padding
-  std::vector<double> alpha;        // [frames, 2, width]
+  int64_t alpha_rows;               // frames, or 2 taken in turn
+  std::vector<double> alpha;        // [alpha_rows, 2, width]
   std::vector<double> beta;         // [2, 2, width]: rows t and t + 1
   std::vector<double> skip;         // [width] 0 where label i may follow label i − 1 directly, else kNever
   std::vector<double> emission;     // [width] of the labels at one frame
   std::vector<double> row_log_sum;  // [frames] ln Σ e^logit
 
-  Lattice(int64_t frames, std::span<const int32_t> target)
-      : frames(frames), num_labels(static_cast<int64_t>(target.size())) {
+  Lattice(int64_t frames, std::span<const int32_t> target, bool with_gradient)
+      : frames(frames),
+        num_labels(static_cast<int64_t>(target.size())),
+        alpha_rows(with_gradient ? frames : std::min<int64_t>(frames, 2)) {
     width = (num_labels + 1 + kLanes - 1) / kLanes * kLanes + 2 * kLanes;
-    alpha.assign(frames * 2 * width, kNever);
-    beta.assign(4 * width, kNever);
+    alpha.assign(alpha_rows * 2 * width, kNever);
+    if (with_gradient) beta.assign(4 * width, kNever);
     skip.assign(width, kNever);
     emission.assign(width, kNever);
     row_log_sum.resize(frames);
     for (int64_t i = 1; i < num_labels; ++i) skip[kLanes + i] = target[i] == target[i - 1] ? kNever : 0.0;
   }
-  // Labels that frame t can hold with all before them behind it and all after them ahead: the others stay kNever.
-  // Blocks of whole vectors; blanks of the same numbers are inside.
+  // Labels that frame t can hold with all before them behind it and all after them ahead: the others stay kNever, or
+  // in rows taken in turn what an earlier frame left there, which no path to the end touches. Blocks of whole vectors;
+  // blanks of the same numbers are inside.
   REHEARSE_INLINE int64_t first(int64_t t) const {
     return std::max<int64_t>(0, num_labels - frames + t) / kLanes * kLanes;
   }
   REHEARSE_INLINE int64_t last(int64_t t) const { return std::min(num_labels, t); }
 
-  REHEARSE_INLINE Row alpha_row(int64_t t) { return row(alpha.data() + t * 2 * width); }
+  REHEARSE_INLINE Row alpha_row(int64_t t) { return row(alpha.data() + t % alpha_rows * 2 * width); }
   REHEARSE_INLINE Row beta_row(int64_t t) { return row(beta.data() + (t & 1) * 2 * width); }
   REHEARSE_INLINE Row row(double* base) const { return {base + kLanes, base + width + kLanes}; }
 };
@@ -221,7 +226,7 @@ REHEARSE_INLINE CtcOutcome loss_and_gradient(const T* logits, int64_t frames, in
     if (gradient) std::fill(gradient, gradient + frames * classes, T(0));
     return outcome;
   }
-  Lattice lattice(frames, target);
+  Lattice lattice(frames, target, gradient != nullptr);
   const double log_likelihood = forward_pass(lattice, logits, classes, target, blank, weight, gradient);
   outcome.loss = -log_likelihood;
   if (!is_finite(lattice.row_log_sum)) {

@@ -13,7 +13,8 @@ struct CtcOutcome {
 };
 
 // logits [frames, classes]; tokens lie in 0 … classes − 1 and differ from blank. When gradient is not null it receives
-// weight · ∂loss/∂logits [frames, classes] (all zero when infeasible). The lattice is computed in double.
+// weight · ∂loss/∂logits [frames, classes] (all zero when infeasible). The lattice is computed in double; without a
+// gradient it takes memory for two of its rows, with the same loss to the last bit.
 CtcOutcome ctc_loss_and_gradient(const float* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
                                  int32_t blank, double weight, float* gradient);
 CtcOutcome ctc_loss_and_gradient(const double* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,

@@ -68,6 +68,17 @@ TEST(CtcLoss, WeightsScaleLossAndGradientAndZeroSkips) {
   EXPECT_NEAR(loss.sum.item<double>(), 0.25 * loss.losses[0] + 3 * loss.losses[2] + loss.losses[3], 1e-3);
 }
 
+TEST(CtcLoss, WithoutAGraphTheLossesAreTheSame) {
+  const Problem problem = random_problem(90, 23, 17, at::kFloat);
+  at::Tensor learned = problem.logits.clone().set_requires_grad(true);
+  const CtcLoss with = ctc_loss(learned, problem.lengths, problem.targets, 22, problem.weights);
+  const at::NoGradGuard no_gradients;
+  const CtcLoss without = ctc_loss(learned, problem.lengths, problem.targets, 22, problem.weights);
+  EXPECT_EQ(without.losses, with.losses);
+  EXPECT_EQ(without.sum.item<float>(), with.sum.item<float>());
+  EXPECT_FALSE(without.sum.requires_grad());
+}
+
 TEST(CtcLoss, FlagsWhatCannotBeSpelled) {
   const at::Tensor logits = noise({2, 3, 5}, 1, at::kFloat).set_requires_grad(true);
   const CtcLoss loss = ctc_loss(logits, {3, 3}, {{1, 1, 2}, {1, 2, 1}}, 4, {1, 1});

@@ -1,6 +1,7 @@
 #include "models/kernels/ctc_lattice.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
 #include <limits>
@@ -166,6 +167,37 @@ TEST(CtcGreedy, CollapsesRepeatsAndRemovesBlanks) {
   EXPECT_EQ(greedy.tokens, (Tokens{1, 1, 2, 0}));
   EXPECT_EQ(greedy.num_blank_frames, 4);
   EXPECT_TRUE(ctc_greedy(logits.data(), 0, 5, 4).tokens.empty());
+}
+
+// Frames hardly enough, plenty, fewer and more labels than a vector holds.
+TEST(CtcLattice, TheLossAloneHasTheBitsOfTheLossWithItsGradient) {
+  for (int64_t frames : {1, 2, 3, 7, 40, 41, 200})
+    for (int64_t num_labels : {0, 1, 2, 5, 8, 20, 33, 100}) {
+      if (num_labels > frames) continue;
+      Tokens target;
+      for (int64_t i = 0; i < num_labels; ++i) target.push_back(static_cast<int32_t>(i % 3));
+      const std::vector<double> logits =
+          noise(static_cast<size_t>(frames * 5), static_cast<uint64_t>(frames * 1000 + num_labels), 8);
+      std::vector<double> gradient(logits.size());
+      const double with = ctc_loss_and_gradient(logits.data(), frames, 5, target, 4, 1.0, gradient.data()).loss;
+      const double alone = ctc_loss_and_gradient(logits.data(), frames, 5, target, 4, 1.0, nullptr).loss;
+      EXPECT_EQ(with, alone) << frames << " frames, " << num_labels << " labels";
+      EXPECT_TRUE(std::isfinite(alone));
+    }
+}
+
+// All rows of this lattice would be 1.1 GB.
+TEST(CtcLattice, TheLossAloneTakesLittleMemory) {
+  const int64_t frames = 15000;
+  const Tokens target(4500, 1);
+  const std::vector<float> logits(static_cast<size_t>(frames * 3), 0.0f);
+  rusage before{}, after{};
+  getrusage(RUSAGE_SELF, &before);
+  const CtcOutcome outcome = ctc_loss_and_gradient(logits.data(), frames, 3, target, 2, 1.0, nullptr);
+  getrusage(RUSAGE_SELF, &after);
+  EXPECT_FALSE(outcome.is_infeasible);
+  EXPECT_TRUE(std::isfinite(outcome.loss));
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 100 * 1024) << "KiB";
 }
 
 }  // namespace
