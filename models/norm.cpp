@@ -181,7 +181,8 @@ double dropout_from(ConfigNode& node, double fallback) {
 NormOptions NormOptions::from(ConfigNode& node) {
   NormOptions options;
   options.kind = node.choice("norm", options.kind, {"layer", "group", "batch", "none"});
-  if (options.kind == "group") options.groups = node.integer("groups", options.groups, {1, 1 << 16});
+  if (options.kind == "group")  // `groups` was its name, in old configurations and checkpoints
+    options.groups = node.integer(node.has("groups") ? "groups" : "norm_groups", options.groups, {1, 1 << 16});
   if (options.kind == "batch")
     options.is_per_micro_batch = node.choice("norm_group", "all_ranks", {"all_ranks", "micro_batch"}) == "micro_batch";
   return options;
@@ -201,7 +202,8 @@ std::unique_ptr<Norm> Norm::create(const NormOptions& options, const Block::Cont
   if (options.kind == "batch") return std::make_unique<BatchNorm>(context, name, channels, options.is_per_micro_batch);
   if (options.kind == "none") return std::make_unique<NoNorm>();
   if (channels % options.groups != 0)
-    throw ConfigError(context.where, ".groups: expected a divisor of ", channels, " channels; found ", options.groups);
+    throw ConfigError(context.where, ".norm_groups: expected a divisor of ", channels, " channels; found ",
+                      options.groups);
   return std::make_unique<GroupNorm>(*context.store, name, channels, options.groups);
 }
 

@@ -73,6 +73,14 @@ bool is_same_value(const std::string& a, const std::string& b) {
   return !a.empty() && !b.empty() && *end_a == 0 && *end_b == 0 && x == y;
 }
 
+TEST_F(RunOptionsTest, ANormsGroupsAreOneKeyUnderBothNames) {
+  const auto with = [&](const std::string& key) {
+    return hash_of(needed() + "budget: {steps: 10}\nmodel: {blocks: [{type: conv, norm: group, " + key + "}]}\n");
+  };
+  EXPECT_EQ(with("norm_groups: 4"), with("groups: 4"));
+  EXPECT_NE(with("norm_groups: 4"), with("norm_groups: 2"));
+}
+
 TEST_F(RunOptionsTest, DefaultsInCodeAreThoseOfBaseYaml) {
   Config bare = Config::load(write(needed() + "budget: {steps: 10}\n"));
   RunOptions::from(bare, path("run.yaml"));

@@ -61,7 +61,7 @@ TEST(AcousticModel, BadOptionsAreConfigErrorsThatSayWhere) {
   for (const char* text :
        {"blocks: []", "blocks: [{type: conv, kernel: 4}]", "blocks: [{type: subsample, factor: 3}]",
         "blocks: [{type: transformer, heads: 3}]", "blocks: [{type: nothing}]",
-        "blocks: [{type: conv, norm: group, groups: 7}]", "blocks: [{type: conv}]\nhead: {type: rnnt}",
+        "blocks: [{type: conv, norm: group, norm_groups: 7}]", "blocks: [{type: conv}]\nhead: {type: rnnt}",
         "blocks: [{type: separable, channels: 8, squeeze_excite: 9}]"}) {
     Config config = Config::parse(text);
     EXPECT_THROW(model_of(config), ConfigError) << text;
@@ -70,7 +70,7 @@ TEST(AcousticModel, BadOptionsAreConfigErrorsThatSayWhere) {
 
 TEST(AcousticModel, WhatDoesNotFitTheChannelsIsNamedWithFileAndLine) {
   for (const auto& [block, key] : {std::pair("{type: transformer, heads: 3}", "heads: expected"),
-                                   std::pair("{type: conv, norm: group, groups: 7}", "groups: expected")}) {
+                                   std::pair("{type: conv, norm: group, norm_groups: 7}", "norm_groups: expected")}) {
     Config config = Config::parse(concat("blocks:\n  - ", block), "run.yaml");
     try {
       model_of(config);

@@ -16,7 +16,7 @@ constexpr int64_t kChannels = 12;
 std::vector<std::string> block_lines() {
   std::vector<std::string> lines;
   for (const auto& [name, entry] : Registry<Block>::instance().entries()) lines.push_back(entry.example);
-  for (const char* norm : {"layer", "group, groups: 3", "batch", "none"}) {
+  for (const char* norm : {"layer", "group, norm_groups: 3", "batch", "none"}) {
     lines.push_back(concat("{type: conv, channels: 9, kernel: 3, norm: ", norm, ", activation: silu}"));
     lines.push_back(concat("{type: separable, channels: 12, kernel: 5, squeeze_excite: 3, norm: ", norm, "}"));
   }

@@ -1,5 +1,8 @@
 // Blocks, front-ends and the CTC loss against tests/golden/blocks (plain PyTorch in double, stored as float).
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "data/features/features.h"
 #include "models/ctc_loss.h"
@@ -68,6 +71,50 @@ TEST_P(GoldenBlock, EqualsPyTorchInOutputAndGradients) {
     const at::Tensor gradient = golden.tensor("gradient." + stored_name(parameter.name));
     EXPECT_LE(difference(parameter.tensor.grad(), gradient), kTolerance * (1 + largest(gradient))) << parameter.name;
   }
+}
+
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// What the golden files with this prefix hold, by a key of their YAML line.
+std::set<std::string> golden_values(const std::string& prefix, const std::string& key) {
+  std::set<std::string> values;
+  for (const std::string& path : files_with(prefix)) {
+    const auto line = nlohmann::json::parse(Golden(path).file.metadata().at("yaml"));
+    if (line.contains(key)) values.insert(line.at(key).get<std::string>());
+  }
+  return values;
+}
+
+// A block that computes something else passes conformance; only these files know what it should compute.
+TEST(Golden, EveryRegisteredBlockNormAndFrontEndHasAFileAndARow) {
+  const std::string page = text_of(fs::path(REHEARSE_SOURCE_DIR) / "models/README.md");
+  const auto expect_known = [&](const std::string& name, const std::set<std::string>& golden, const std::string& row) {
+    EXPECT_TRUE(golden.contains(name)) << name << " has no case in tests/golden/blocks/make.py";
+    EXPECT_NE(page.find(row), page.npos) << name << " has no \"" << row << "\" in models/README.md";
+  };
+  for (const auto& [name, entry] : Registry<Block>::instance().entries())
+    expect_known(name, golden_values("block_", "type"), "| `" + name + "` |");
+  for (const auto& [name, entry] : Registry<Features>::instance().entries())
+    expect_known(name, golden_values("features_", "type"), "- `" + name + "`: ");
+  for (const char* norm : {"layer", "group", "batch", "none"})
+    expect_known(norm, golden_values("block_", "norm"), concat("`", norm, "`"));
+  for (const char* activation : {"relu", "silu"})
+    expect_known(activation, golden_values("block_", "activation"), concat("`", activation, "`"));
+  EXPECT_NE(page.find("- Head `ctc`: "), page.npos);
+}
+
+// The name that old checkpoints have.
+TEST(Golden, GroupsOfANormAreReadUnderTheirFirstNameToo) {
+  const at::Tensor x = noise({1, 9, 8}, 3, at::kFloat);
+  const auto output = [&](const std::string& groups) {
+    BuiltBlock built("{type: conv, channels: 8, kernel: 1, norm: group, " + groups + "}", 8, at::kFloat);
+    return built.block->forward({x, {9}}, {}).x;
+  };
+  EXPECT_TRUE(at::equal(output("groups: 2"), output("norm_groups: 2")));
+  EXPECT_FALSE(at::equal(output("norm_groups: 4"), output("norm_groups: 2")));
 }
 
 struct GoldenFeatures : testing::TestWithParam<std::string> {};

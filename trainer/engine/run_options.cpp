@@ -102,6 +102,11 @@ void drop_what_changes_nothing(ConfigValue& root) {
   const bool is_cpu = !device || device->scalar == "cpu";
   drop(root, "deterministic", [is_cpu](const ConfigValue& value) { return is_cpu || value.scalar == "true"; });
   drop(root, "precision", is("float32"));
+  if (const ConfigValue* model = root.find("model"))
+    if (const ConfigValue* blocks = model->find("blocks"))
+      for (const auto& block : blocks->list)
+        for (auto& [key, value] : block->map)
+          if (key == "norm_groups") key = "groups";  // its first name
   ConfigValue* optimizer = root.find("optimizer");
   if (!optimizer) return;
   drop(*optimizer, "shard", [](const ConfigValue&) { return true; });
