@@ -57,9 +57,9 @@ Log::~Log() {
 void Log::write(Level level, const std::string& foreign) {
   const std::string message = printable_lines(foreign);  // paths and texts of a corpus come through here
   const std::lock_guard lock(sinks_->mutex);
-  const auto severity = level == kInfo   ? spdlog::level::info
-                        : level == kWarn ? spdlog::level::warn
-                                         : spdlog::level::err;
+  const auto severity = level == kWarn    ? spdlog::level::warn
+                        : level == kError ? spdlog::level::err
+                                          : spdlog::level::info;
   if (sinks_->file) sinks_->file->log(severity, message);
   if (level == kDetail || (level == kInfo && !sinks_->info_to_terminal)) return;
   sinks_->clear_status();

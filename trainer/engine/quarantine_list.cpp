@@ -5,6 +5,8 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "data/corpus.h"
+#include "data/readers/audio_reader.h"
 #include "data/sampler/quarantine.h"
 #include "data/sampler/saved_state.h"
 #include "trainer/base/error.h"
@@ -93,6 +95,17 @@ std::string short_name(const Utterance& utterance) {
   return "…" + name;
 }
 
+// Why training could not read it, as it is today.
+std::string reading_problem(const Utterance& utterance) {
+  constexpr int kRateHz = 16000;
+  try {
+    read_audio(AudioReaders(), utterance, kRateHz);
+    return "it can be read now";
+  } catch (const DataError& failure) {
+    return failure.what();
+  }
+}
+
 std::string share_table(const std::vector<SetAsideShare>& shares, const std::string& title) {
   TextTable table(
       {{title, TextTable::kLeft}, {"utterances"}, {"wrong text"}, {"share"}, {"unreadable"}, {"", TextTable::kLeft}});
@@ -128,10 +141,15 @@ std::string utterance_table(const QuarantineList& list, size_t most, size_t widt
   std::vector<TextTable::Column> columns;
   for (size_t column = 0; column < rows[0].size(); ++column)
     columns.push_back({rows[0][column], column < 4 ? TextTable::kRight : TextTable::kLeft});
-  columns.push_back({"text", TextTable::kLeft});
+  columns.push_back({"text or reason", TextTable::kLeft});
   TextTable table(columns);
   for (size_t i = 1; i < rows.size(); ++i) {
-    rows[i].push_back(fit_width(without_control(list.utterances[i - 1].utterance.text), text_width));
+    const SetAside& one = list.utterances[i - 1];
+    // A reason begins with the path, of which the end stands in its own column.
+    const size_t path = one.reason.starts_with(one.utterance.audio_path) ? one.utterance.audio_path.size() + 2 : 0;
+    const std::string said =
+        one.is_bad_file ? one.reason.substr(std::min(path, one.reason.size())) : one.utterance.text;
+    rows[i].push_back(fit_width(without_control(said), text_width));
     table.add_row(rows[i]);
   }
   return table.text();
@@ -158,8 +176,9 @@ class Collector {
     }
     if (found == measured_.records.end()) return;
     const Quarantine::Record& record = found->second;
-    list_.utterances.push_back({std::move(utterance), line, record.is_bad_file, measured_.cer[i] / kFullCer, record.cut,
-                                record.step, measured_.visits[i]});
+    std::string reason = record.is_bad_file ? reading_problem(utterance) : "";
+    list_.utterances.push_back({std::move(utterance), line, record.is_bad_file, std::move(reason),
+                                measured_.cer[i] / kFullCer, record.cut, record.step, measured_.visits[i]});
   }
 
   QuarantineList finish(const State& state) {

@@ -14,6 +14,7 @@ struct SetAside {
   Utterance utterance;
   std::string line;  // of its manifest
   bool is_bad_file = false;
+  std::string reason;   // of a bad file: what reading it says now
   double cer = 0;       // its table value: what was observed of late
   double cut = 0;       // of its domain when it was set aside
   uint64_t step = 0;    // when that was, of the run that did it (fine-tuning takes the list along)
