@@ -51,7 +51,8 @@ TEST_F(Doctor, NamesWhatIsWrongWithAFile) {
   EXPECT_EQ(unreadable.exit_code, 0);
   EXPECT_THAT(unreadable.out, HasSubstr("  unreadable: 1\n"));
   EXPECT_THAT(unreadable.out, HasSubstr("odd.wav"));
-  EXPECT_THAT(unreadable.out, HasSubstr("ok with 1 warning"));
+  EXPECT_THAT(unreadable.out, HasSubstr("1 audio files are unreadable or suspect (0 of them silent)"));
+  EXPECT_THAT(unreadable.out, HasSubstr("ok with 2 warning")) << "13 utterances are few, too";
   write_wav(path("odd.wav"), std::vector<float>(16000, 0.0f));
   EXPECT_THAT(with_file("", 1).out, HasSubstr("  silent: 1\n"));
   write_wav(path("odd.wav"), toy_audio("ab"));
@@ -94,6 +95,34 @@ TEST_F(Doctor, CountsCharactersThatTheVocabularyLacks) {
   std::ofstream(path("train.jsonl")) << text;
   EXPECT_THAT(doctor({"--set", "data.train=[" + path("train.jsonl") + "]"}).out,
               HasSubstr("domain \"loud\": 1 characters in 1 utterances are not in the vocabulary: q"));
+}
+
+TEST_F(Doctor, LooksAtTheValidationSetsToo) {
+  write_toy_set(folder_.path(), "valid.jsonl", "loud", toy_texts(6, 5));
+  std::string text = read_text(path("valid.jsonl"));
+  text.replace(text.find("\"text\": \"") + 9, 1, "q");
+  const size_t last = text.rfind("\"duration\": ") + 12;
+  text.replace(last, text.find('}', last) - last, "3700");
+  std::ofstream(path("valid.jsonl")) << text;
+  const ProcessResult result = doctor({"--set", "data.valid=[" + path("valid.jsonl") + "]"});
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("warning: validation: domain \"loud\": 1 characters in 1 utterances are not in"));
+  EXPECT_THAT(result.out, HasSubstr("  too long: 1\n"));
+}
+
+TEST_F(Doctor, SaysWhenThereIsTooLittleToLearnFrom) {
+  write_toy_set(folder_.path(), "train.jsonl", "loud", toy_texts(12, 5));
+  const ProcessResult result = doctor({"--set", "data.train=[" + path("train.jsonl") + "]"});
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("== learning\nto learn from: 0.01 h of speech; 5 tokens, "));
+  EXPECT_THAT(result.out, HasSubstr("warning: vocabulary: expected most tokens at least 20 times"));
+}
+
+TEST_F(Doctor, ADeviceThatIsNotThereWillNotWork) {
+  const ProcessResult result = doctor({"--set", "device=cuda"});
+  EXPECT_EQ(result.exit_code, 2) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("will not work: device: expected "));
+  EXPECT_THAT(result.out, HasSubstr("longest utterances: ")) << "the rest is looked at on the CPU";
 }
 
 TEST_F(Doctor, AWrongKeyIsAConfigurationError) {

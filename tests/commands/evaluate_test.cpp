@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/text/scoring.h"
 #include "tests/data/text_support.h"
 #include "tests/support/process.h"
 #include "tests/support/toy_run.h"
@@ -96,7 +97,10 @@ TEST_F(Evaluate, AudioThatCannotBeReadCountsAsAllDeleted) {
   write_toy_set(folder_.path(), "set.jsonl", "loud", {"ab cd", "abc d"});
   std::ofstream(path("set1.wav")) << "no audio";
   const ProcessResult result = run_rehearse(line(path("set.jsonl"), "out.json"));
-  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.exit_code, 3) << "half of it is more than data.max_rejected_share";
+  EXPECT_THAT(result.err, HasSubstr("domain \"loud\": expected at most 20.00 % refused"));
+  EXPECT_THAT(result.err, HasSubstr("found 1 of 2 utterances (50.00 %)"));
+  EXPECT_LT(result.out.find("1 of 2 utterances (50.00 %) were refused"), result.out.find("CER %")) << "first of all";
   EXPECT_THAT(result.out, HasSubstr("could not be read"));
   EXPECT_THAT(result.out, HasSubstr("set1.wav"));
   const json written = read("out.json");
@@ -105,6 +109,39 @@ TEST_F(Evaluate, AudioThatCannotBeReadCountsAsAllDeleted) {
       EXPECT_EQ(one["edits"], 5);
       EXPECT_EQ(one["length"], 5);
     }
+}
+
+TEST_F(Evaluate, AFewRefusalsAreSaidAndNoFailure) {
+  write_toy_set(folder_.path(), "set.jsonl", "loud", toy_texts(6, 3));
+  std::ofstream(path("set1.wav")) << "no audio";
+  for (int ranks : {1, 2}) {
+    const auto arguments = line(path("set.jsonl"), "out.json");
+    const ProcessResult result = ranks == 1 ? run_rehearse(arguments) : run_rehearse_ranks(ranks, arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("1 of 6 utterances (16.67 %) were refused"));
+  }
+}
+
+// Longer than what is computed whole, beside shorter ones.
+TEST_F(Evaluate, ALongUtteranceIsHeardAsTranscribeHearsIt) {
+  std::string said;
+  for (const std::string& text : toy_texts(40, 77)) said += (said.empty() ? "" : " ") + text;
+  write_toy_set(folder_.path(), "set.jsonl", "loud", {said, "ab cd"});
+  std::vector<std::string> arguments = line(path("set.jsonl"), "out.json");
+  arguments.insert(arguments.end(), {"--hypotheses", path("said.jsonl")});
+  ASSERT_EQ(run_rehearse(arguments).exit_code, 0);
+  const ProcessResult heard = run_rehearse({"transcribe", (toy_folder() / "run").string(), path("set0.wav"), "--json"});
+  const json transcript = json::parse(heard.out);
+  ASSERT_GT(transcript["duration"], 61) << "several windows";
+  std::ifstream lines(path("said.jsonl"));
+  int compared = 0;
+  for (std::string text; std::getline(lines, text);)
+    if (const json entry = json::parse(text); entry["audio_filepath"].get<std::string>().ends_with("set0.wav")) {
+      EXPECT_EQ(entry["hypothesis"], transcript["text"]);
+      EXPECT_LT(entry["edits"].get<double>(), 0.2 * entry["length"].get<double>());
+      ++compared;
+    }
+  EXPECT_EQ(compared, 1);
 }
 
 TEST_F(Evaluate, TextsOutsideTheVocabularyAreScoredToo) {
@@ -126,13 +163,16 @@ TEST_F(Evaluate, WritesWhatWasHeard) {
   ASSERT_EQ(run_rehearse(arguments).exit_code, 0);
   std::ifstream lines(path("said.jsonl"));
   size_t count = 0;
+  int num_right = 0;
   for (std::string text; std::getline(lines, text); ++count) {
     const json entry = json::parse(text);
-    if (entry["edits"] == 0) {
-      EXPECT_EQ(entry["reference"], entry["hypothesis"]);
-    }
+    const auto edits = character_edits(entry["reference"], entry["hypothesis"]);
+    EXPECT_EQ(entry["edits"], edits.edits()) << text;
+    EXPECT_EQ(entry["length"], edits.reference_length);
+    num_right += edits.edits() == 0 ? 1 : 0;
   }
   EXPECT_EQ(count, 11u);
+  EXPECT_GE(num_right, 5) << "the toy model reads tones";
 }
 
 TEST_F(Evaluate, ReportsReadItsFile) {

@@ -39,7 +39,7 @@ TEST_F(Transcribe, PrintsPathAndText) {
   write_wav(path("a.wav"), toy_audio("ab cd"));
   const ProcessResult result = transcribe({path("a.wav")});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_EQ(result.out.substr(0, result.out.find('\t')), path("a.wav"));
+  EXPECT_EQ(result.out, path("a.wav") + "\tab cd\n");
   EXPECT_THAT(result.err, HasSubstr("real-time factor"));
 }
 
@@ -104,6 +104,18 @@ TEST_F(Transcribe, ABadFileCostsOneLineAndTheExitCode) {
 TEST_F(Transcribe, AClickIsNoReasonToFail) {
   write_wav(path("a.wav"), {0.5f});
   EXPECT_EQ(heard("a.wav")["text"], "");
+}
+
+TEST_F(Transcribe, AnEmptyLineIsExplained) {
+  write_wav(path("a.wav"), {0.5f});
+  const ProcessResult result = transcribe({path("a.wav")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, path("a.wav") + "\t\n");
+  EXPECT_THAT(result.err, HasSubstr("nothing was heard"));
+}
+
+TEST_F(Transcribe, AnUnknownDeviceIsRefused) {
+  EXPECT_EQ(transcribe({path("a.wav"), "--device", "tpu"}).exit_code, 2);
 }
 
 TEST_F(Transcribe, WritesTheLogitsOfEachFile) {

@@ -187,8 +187,8 @@ TEST(Evaluation, FiguresAreThoseOfOneRank) {
       recognizer.normalizer(), recognizer.tokenizer(), {}, {});
   const AudioReaders readers;
   FakeCommunicator lone(1);
-  const auto expected = score_corpus(recognizer, corpus, readers, 4, lone);
-  const auto found = score_corpus(recognizer, corpus, readers, 4, communicator());
+  const auto expected = score_corpus(recognizer, corpus, readers, {4, 1, true}, lone);
+  const auto found = score_corpus(recognizer, corpus, readers, {4, 2, true}, communicator());
   ASSERT_EQ(found.size(), 15u);
   int edits = 0;
   for (size_t i = 0; i < found.size(); ++i) {

@@ -26,6 +26,9 @@ class EvaluateCommand : public Command {
     app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")->check(at_least(0));
     app.add_option("--json", request_.json_path, "write all figures here, for `rehearse report --before/--after`");
     app.add_option("--hypotheses", request_.hypotheses_path, "write every utterance here, as JSON Lines");
+    app.add_option("--device", request_.device, "where it is computed: cpu or cuda")
+        ->check(CLI::IsMember({"cpu", "cuda"}))
+        ->capture_default_str();
     app.add_option("--batch-seconds", request_.batch_seconds, "padded seconds of audio computed at once")
         ->check(number_between(1.0, 1e5))
         ->capture_default_str();

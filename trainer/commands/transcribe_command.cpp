@@ -23,10 +23,13 @@ class TranscribeCommand : public Command {
     app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")->check(at_least(0));
     app.add_flag("--json", request_.as_json, "one JSON object a line: text, words and tokens with times in seconds");
     app.add_option("--logits", request_.logits_path, "write the raw logits [T', V] of each file here (safetensors)");
-    app.add_option("--window", request_.window_s, "seconds computed at once; longer files are cut and stitched")
+    app.add_option("--device", request_.device, "where it is computed: cpu or cuda")
+        ->check(CLI::IsMember({"cpu", "cuda"}))
+        ->capture_default_str();
+    app.add_option("--window", request_.windows.window_s, "seconds computed at once; longer files are cut and stitched")
         ->check(number_between(0.5, 3600.0))
         ->capture_default_str();
-    app.add_option("--context", request_.context_s, "seconds on each side of a cut that both windows hear")
+    app.add_option("--context", request_.windows.context_s, "seconds on each side of a cut that both windows hear")
         ->check(number_between(0.1, 60.0))
         ->capture_default_str();
   }

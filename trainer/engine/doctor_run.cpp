@@ -1,6 +1,5 @@
 #include "trainer/engine/doctor_run.h"
 
-#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -9,9 +8,13 @@
 #include <cstdio>
 #include <iostream>
 
+#include "trainer/engine/device.h"
 #include "trainer/engine/doctor_data.h"
 #include "trainer/engine/doctor_system.h"
 #include "trainer/engine/doctor_vocabulary.h"
+#include "trainer/engine/evaluator.h"
+#include "trainer/engine/heaviest_batch.h"
+#include "trainer/engine/learning_doubts.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/table.h"
 #include "trainer/engine/train_parts.h"
@@ -30,31 +33,6 @@ void title(const std::string& text) {
   std::cout << "\n== " << text << "\n";
 }
 
-double padded_seconds(const Corpus& corpus, const MicroBatch& batch) {
-  double longest_s = 0;
-  for (const Draw& draw : batch.draws)
-    longest_s = std::max(longest_s, corpus.items()[draw.utterance].utterance.duration_s);
-  return longest_s * static_cast<double>(batch.draws.size());
-}
-
-// As many of the longest utterances as one micro-batch of the run may hold.
-MicroBatch longest_batch(const Corpus& corpus, const BatchPlanner::Options& options) {
-  std::vector<uint32_t> order(corpus.items().size());
-  for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return corpus.items()[a].utterance.duration_s > corpus.items()[b].utterance.duration_s;
-  });
-  const double longest_s = corpus.items()[order.front()].utterance.duration_s;
-  const double count = std::floor(options.seconds / options.micro_batches / longest_s);
-  order.resize(std::clamp<size_t>(static_cast<size_t>(count), 1, order.size()));
-  MicroBatch batch;
-  for (uint32_t utterance : order) {
-    batch.positions.push_back(static_cast<uint32_t>(batch.draws.size()));
-    batch.draws.push_back({.utterance = utterance});
-  }
-  return batch;
-}
-
 class Doctor {
  public:
   Doctor(const DoctorRequest& request, const World& world) : request_(request), world_(world) {}
@@ -67,6 +45,7 @@ class Doctor {
     facts_ = system_facts(options_.folder);
     title("machine");
     std::cout << system_text(facts_, world_, threads_, request_.versions);
+    open_device(config.root().boolean("deterministic", true));
     check_machine();
     Recognizer recognizer(config, load_tokenizer(options_.tokenizer), options_.seed);
     hop_s_ = config.root().child("features").number("hop_ms", 10, {0.1, 1000}) / 1000;
@@ -78,9 +57,6 @@ class Doctor {
 
  private:
   void check_machine() {
-    if (options_.device == "cuda" && (!at::hasCUDA() || facts_.num_gpus == 0))
-      refuse(kExitConfig, concat("device: cuda is asked for; this machine shows ", facts_.num_gpus,
-                                 " GPUs and libtorch ", at::hasCUDA() ? "has" : "has no", " CUDA here"));
     if (options_.batch.micro_batches % world_.size() != 0)
       refuse(kExitConfig, concat("batch.micro_batches (", options_.batch.micro_batches, ") is no multiple of the ",
                                  world_.size(), " ranks"));
@@ -90,6 +66,17 @@ class Doctor {
     if (world_.local_size() * facts_.cores < facts_.machine_cores)
       warn(concat("this rank is bound to ", facts_.cores, " of ", facts_.machine_cores,
                   " cores and others stay idle; start it by launch/run.sh or with mpirun --bind-to none"));
+  }
+
+  // As training opens it. Where it cannot be opened the rest is looked at on the CPU.
+  void open_device(bool is_deterministic) {
+    try {
+      const Device device = Device::open(options_.device, world_, is_deterministic);
+      device_ = device.torch();
+      if (!device.is_cpu()) std::cout << "device: " << device.description() << "\n";
+    } catch (const Error& failure) {
+      refuse(kExitConfig, concat(failure.what(), " (this machine shows ", facts_.num_gpus, " GPUs)"));
+    }
   }
 
   void check_model(Recognizer& recognizer) {
@@ -125,6 +112,7 @@ class Doctor {
           check_manifest(path, recognizer.normalizer(), recognizer.tokenizer(), options_.corpus, frames, threads_));
     Corpus::Options whole = options_.corpus;  // an evaluation set is scored whole
     whole.drop_infeasible = false;
+    whole.drop_textless = false;
     whole.max_duration_s = 3600;
     for (const std::string& path : options_.valid_manifests)
       valid.push_back(check_manifest(path, recognizer.normalizer(), recognizer.tokenizer(), whole, nullptr, threads_));
@@ -132,6 +120,8 @@ class Doctor {
     for (const auto* checks : {&train, &valid})
       for (const ManifestCheck& check : *checks) report(check);
     judge_training_data(train, recognizer);
+    for (const std::string& line : unknown_characters(valid, recognizer.tokenizer())) warn("validation: " + line);
+    report_long(valid);
     if (request_.list_path.empty()) return;
     FileLayer files;
     replace_text(files, request_.list_path, problems_list(train) + problems_list(valid));
@@ -148,6 +138,16 @@ class Doctor {
                   " of them silent)"));
     if (check.problems.size() > bad)
       warn(concat(check.manifest, ": ", check.problems.size() - bad, " utterances do not suit this run"));
+  }
+
+  static void report_long(const std::vector<ManifestCheck>& checks) {
+    for (const ManifestCheck& check : checks) {
+      const auto count = std::ranges::count_if(
+          check.usable, [](const Corpus::Item& item) { return item.utterance.duration_s > kWholeUpTo_s; });
+      if (count > 0)
+        std::cout << concat(check.manifest, ": ", count, " utterances are longer than ", kWholeUpTo_s,
+                            " s; they are computed in windows, as `rehearse transcribe` does\n");
+    }
   }
 
   void judge_training_data(const std::vector<ManifestCheck>& train, Recognizer& recognizer) {
@@ -183,18 +183,22 @@ class Doctor {
 
   // The run's own parts; losses were judged above, so they are not judged again.
   void try_batches() {
-    title("the heaviest batches, forward and backward");
     std::vector<std::string> overrides = request_.overrides;
     overrides.push_back(concat("data.max_rejected_share=", 1));
     try {
       Config config = Config::load(request_.config_path, overrides);
-      RunParts parts(config, request_.config_path, {});
+      RunParts parts(config, request_.config_path, {.device = device_});
+      title("learning");
+      judge_learning(parts);
+      title("the heaviest batches, forward and backward");
       MicroBatch planned;
       for (int step = 0; step < options_.batch.window_steps; ++step)
         for (MicroBatch& batch : parts.planner->next().micro_batches)
           if (padded_seconds(*parts.corpus, batch) > padded_seconds(*parts.corpus, planned)) planned = std::move(batch);
-      try_batch("heaviest of the first window", parts, planned);
-      try_batch("longest utterances", parts, longest_batch(*parts.corpus, options_.batch));
+      time_batch("heaviest of the first window", parts, planned);
+      time_batch("longest utterances", parts, heaviest_batch(*parts.corpus, options_.batch));
+    } catch (const CommError& failure) {  // the device has too little memory
+      refuse(kExitConfig, failure.what());
     } catch (const Error& failure) {
       refuse(failure.exit_code(), failure.what());
     }
@@ -204,18 +208,22 @@ class Doctor {
                   bytes_text(facts_.memory_bytes)));
   }
 
-  void try_batch(const std::string& name, RunParts& parts, const MicroBatch& plan) {
-    Loader::Options loading = options_.loader;
-    loading.sample_rate_hz = Recognizer::kSampleRateHz;
-    Loader loader(loading, *parts.corpus, parts.readers, parts.augmentations, options_.seed);
-    loader.push(0, 0, plan);
-    const LoadedBatch batch = loader.next();
+  // Whether this corpus can teach this vocabulary to this model.
+  void judge_learning(RunParts& parts) {
+    const auto material = LearningMaterial::of(parts.corpus->items(), parts.recognizer->tokenizer(),
+                                               static_cast<uint64_t>(parts.recognizer->arena().num_parameters()));
+    std::cout << "to learn from: " << material_text(material) << "\n";
+    for (const std::string& line : learning_doubts(material)) warn(line);
+  }
+
+  void time_batch(const std::string& name, RunParts& parts, const MicroBatch& plan) {
+    const TrialParts trial{options_, *parts.recognizer, *parts.corpus, parts.readers, parts.augmentations};
+    const LoadedBatch batch = load_batch(trial, plan);
     TaskOutput output;
     double took_s = 0;
     for (int round = 0; round < 2; ++round) {  // the first one also pays for fresh memory
       const double start = now_s();
-      output = parts.recognizer->task().forward(batch, {true, options_.seed, 0, batch.ids, options_.precision});
-      if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
+      output = try_batch(trial, batch);
       took_s = now_s() - start;
     }
     const double padded_s = padded_seconds(*parts.corpus, plan);
@@ -254,6 +262,7 @@ class Doctor {
   const World& world_;
   RunOptions options_;
   SystemFacts facts_;
+  at::Device device_ = at::kCPU;
   int threads_ = 1;
   double hop_s_ = 0.01;
   bool is_without_data_ = false;

@@ -8,6 +8,7 @@
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 #include "trainer/engine/checkpoint_report.h"
+#include "trainer/engine/device.h"
 #include "trainer/engine/evaluation.h"
 #include "trainer/engine/evaluator.h"
 #include "trainer/engine/session.h"
@@ -44,7 +45,7 @@ void add_sets(const std::string& manifest, const Corpus& corpus, const std::vect
     result.sets.push_back(std::move(sets[d]));
   }
   for (const Rejection& rejection : corpus.rejections())
-    result.left_out.push_back(rejection.audio_path + ": " + rejection.reason);
+    result.left_out.push_back({manifest, rejection.domain, rejection.audio_path, rejection.reason});
 }
 
 void write_results(const EvaluateRequest& request, const EvaluationResult& result) {
@@ -76,19 +77,32 @@ std::vector<Corpus> corpora_of(const std::vector<std::string>& manifests, const 
   return corpora;
 }
 
+double most_rejected(const LoadedCheckpoint& checkpoint) {
+  Config config = Config::parse(checkpoint.files.at("config.yaml"), (checkpoint.path / "config.yaml").string());
+  return config.root().child("data").number("max_rejected_share", Corpus::Options{}.max_rejected_share, {0.0, 1.0});
+}
+
 int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest& request) {
   at::set_num_threads(world.fair_threads());
+  const Device device = Device::open(request.device, world, /*is_deterministic=*/true);
   const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(request.checkpoint, request.step), true);
-  const auto recognizer = Recognizer::from_checkpoint(checkpoint);
+  const auto recognizer = Recognizer::from_checkpoint(checkpoint, device.torch());
   const TrainingData training = TrainingData::of(checkpoint);
   const AudioReaders readers;
-  EvaluationResult result{checkpoint.path.string(), checkpoint.step, recognizer->normalizer().name(), {}, {}};
+  EvaluationResult result;
+  result.checkpoint = checkpoint.path.string();
+  result.step = checkpoint.step;
+  result.normalizer = recognizer->normalizer().name();
   const std::vector<Corpus> corpora = corpora_of(request.manifests, *recognizer);
+  const ScoringOptions scoring{request.batch_seconds, world.fair_threads(), /*with_hypotheses=*/true};
   for (size_t i = 0; i < corpora.size(); ++i)
-    add_sets(request.manifests[i], corpora[i],
-             score_corpus(*recognizer, corpora[i], readers, request.batch_seconds, communicator), training, result);
+    add_sets(request.manifests[i], corpora[i], score_corpus(*recognizer, corpora[i], readers, scoring, communicator),
+             training, result);
   if (world.rank() == 0) write_results(request, result);
-  return 0;
+  const std::vector<std::string> excessive = excessive_refusals(result, most_rejected(checkpoint));
+  for (const std::string& line : excessive)
+    if (world.rank() == 0) std::cerr << "rehearse: " << line << "\n";
+  return excessive.empty() ? kExitOk : kExitData;
 }
 
 }  // namespace

@@ -12,11 +12,13 @@ struct EvaluateRequest {
   int64_t step = -1;  // of a run folder's checkpoints; negative: the best or newest
   std::vector<std::string> manifests;
   double batch_seconds = 120;
+  std::string device = "cpu";   // or "cuda"
   std::string json_path;        // "": none
   std::string hypotheses_path;  // "": none
 };
 
-// Collective: every rank calls it; rank 0 prints and writes.
+// Collective: every rank calls it; rank 0 prints and writes. Returns the code of bad data when more of a domain was
+// refused than the checkpoint's data.max_rejected_share allows.
 int evaluate(const EvaluateRequest& request);
 
 }  // namespace rehearse

@@ -7,6 +7,7 @@
 #include "data/manifest.h"
 #include "trainer/base/config.h"
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
 #include "trainer/engine/table.h"
 
 namespace rehearse {
@@ -77,10 +78,55 @@ void read_domain_names(const json& sampler, std::set<std::string>& names) {
 void append_list(std::string& text, const std::string& title, const std::vector<std::string>& lines) {
   if (lines.empty()) return;
   text += concat("\n", title, " (", lines.size(), ")\n");
-  for (const std::string& line : lines) text += "  " + line + "\n";
+  for (const std::string& line : lines) text += "  " + printable(line) + "\n";
+}
+
+struct Refusals {
+  size_t refused = 0;
+  size_t all = 0;
+  std::string text() const {
+    return concat(refused, " of ", all, " utterances (",
+                  percent(static_cast<double>(refused) / static_cast<double>(all)), " %)");
+  }
+};
+
+std::map<std::pair<std::string, std::string>, Refusals> refusals_by_set(const EvaluationResult& result) {
+  std::map<std::pair<std::string, std::string>, Refusals> sets;
+  for (const ScoredSet& set : result.sets) {
+    Refusals& counts = sets[{set.manifest, set.domain}];
+    counts.all += set.utterances.size();
+    counts.refused += static_cast<size_t>(
+        std::ranges::count_if(set.utterances, [](const ScoredUtterance& one) { return !one.failure.empty(); }));
+  }
+  for (const LeftOut& line : result.left_out) {
+    Refusals& counts = sets[{line.manifest, line.domain}];
+    ++counts.all;
+    ++counts.refused;
+  }
+  return sets;
+}
+
+// Empty when nothing was refused.
+std::string refusals_text(const EvaluationResult& result) {
+  Refusals sum;
+  for (const auto& [set, counts] : refusals_by_set(result)) {
+    sum.refused += counts.refused;
+    sum.all += counts.all;
+  }
+  return sum.refused == 0 ? "" : concat(sum.text(), " were refused; the reasons are below\n");
 }
 
 }  // namespace
+
+std::vector<std::string> excessive_refusals(const EvaluationResult& result, double max_rejected_share) {
+  std::vector<std::string> lines;
+  for (const auto& [set, counts] : refusals_by_set(result))
+    if (static_cast<double>(counts.refused) > max_rejected_share * static_cast<double>(counts.all))
+      lines.push_back(concat(
+          set.first, ": domain ", quoted(set.second), ": expected at most ", percent(max_rejected_share),
+          " % refused (data.max_rejected_share of the checkpoint); found ", counts.text(), "; mend or remove them"));
+  return lines;
+}
 
 std::vector<std::string> training_manifests(const LoadedCheckpoint& checkpoint) {
   const auto text = checkpoint.files.find("config.yaml");
@@ -148,12 +194,15 @@ std::string evaluation_text(const EvaluationResult& result) {
                  std::to_string(all.substitutions), std::to_string(all.deletions), std::to_string(all.insertions), ""});
   std::string text =
       concat(result.checkpoint, ", step ", result.step, "; text normalised by ", result.normalizer, "\n");
+  text += refusals_text(result);
   text += table.text();
   text +=
       "sub, del, ins count characters. trained on: in = at least half of these utterances were training data, domain ="
       " their domain was, out = neither\n";
   append_list(text, "audio that could not be read, all of it counted as deleted", failures);
-  append_list(text, "left out", result.left_out);
+  std::vector<std::string> left_out;
+  for (const LeftOut& line : result.left_out) left_out.push_back(line.audio_path + ": " + line.reason);
+  append_list(text, "left out", left_out);
   return text;
 }
 
@@ -186,13 +235,15 @@ json evaluation_json(const EvaluationResult& result) {
                     {"training", set.training},
                     {"utterance_results", results}});
   }
+  json left_out = json::array();
+  for (const LeftOut& line : result.left_out) left_out.push_back(line.audio_path + ": " + line.reason);
   return {{"checkpoint", result.checkpoint},
           {"step", result.step},
           {"normalizer", result.normalizer},
           {"macro_cer", macro_rate(result, kCharacters)},
           {"macro_wer", macro_rate(result, kWords)},
           {"sets", sets},
-          {"left_out", result.left_out}};
+          {"left_out", left_out}};
 }
 
 std::string hypotheses_text(const EvaluationResult& result) {

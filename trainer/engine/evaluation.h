@@ -31,12 +31,20 @@ struct ScoredSet {
   std::vector<ScoredUtterance> utterances;
 };
 
+// A line of a manifest that is not scored.
+struct LeftOut {
+  std::string manifest;
+  std::string domain;
+  std::string audio_path;
+  std::string reason;
+};
+
 struct EvaluationResult {
   std::string checkpoint;
   uint64_t step = 0;
   std::string normalizer;
   std::vector<ScoredSet> sets;
-  std::vector<std::string> left_out;  // lines without an index: "audio: reason"
+  std::vector<LeftOut> left_out;
 };
 
 // `data.train` of the checkpoint's configuration; empty where it has none.
@@ -56,10 +64,12 @@ class TrainingData {
   std::set<uint64_t> ids_;
 };
 
-// A row per set, then the macro average: the mean over domains of each domain's Σ edits / Σ length. Failed audio and
-// what was left out follow, each with its reason.
+// How many were refused, if any; a row per set, then the macro average: the mean over domains of each domain's Σ edits
+// / Σ length. Failed audio and what was left out follow, each with its reason.
 std::string evaluation_text(const EvaluationResult& result);
 nlohmann::json evaluation_json(const EvaluationResult& result);
+// A line for each domain of a manifest of which more than this share was refused: left out, or not to be read.
+std::vector<std::string> excessive_refusals(const EvaluationResult& result, double max_rejected_share);
 // JSON Lines, one utterance each.
 std::string hypotheses_text(const EvaluationResult& result);
 

@@ -1,6 +1,6 @@
 #include "trainer/engine/evaluator.h"
 
-#include <ATen/core/grad_mode.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -8,34 +8,59 @@
 
 #include "data/loader.h"
 #include "trainer/engine/device.h"
+#include "trainer/engine/long_speech.h"
 
 namespace rehearse {
 namespace {
 
 using nlohmann::json;
 
-// Independent of the world: sorted by length, cut where a batch would exceed its padded seconds.
-std::vector<MicroBatch> cut_batches(const Corpus& corpus, double batch_seconds) {
+constexpr double kAheadOf_s = 60;  // decoded by each loader thread ahead of the model, beyond the batch it is at
+
+struct ScoringBatch {
+  MicroBatch draws;
+  double padded_s = 0;
+};
+
+// Independent of the world: sorted by length, cut where a batch would exceed its padded seconds. What is computed in
+// windows is alone.
+std::vector<ScoringBatch> cut_batches(const Corpus& corpus, double batch_seconds) {
   const auto& items = corpus.items();
   std::vector<uint32_t> order(items.size());
   std::iota(order.begin(), order.end(), 0u);
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
     return items[a].utterance.duration_s > items[b].utterance.duration_s;
   });
-  std::vector<MicroBatch> batches;
+  std::vector<ScoringBatch> batches;
   double longest_s = 0;
   for (uint32_t utterance : order) {
     const double duration_s = items[utterance].utterance.duration_s;
-    if (batches.empty() || longest_s * static_cast<double>(batches.back().draws.size() + 1) > batch_seconds) {
+    if (batches.empty() || longest_s > kWholeUpTo_s || batches.back().padded_s + longest_s > batch_seconds) {
       batches.emplace_back();
       longest_s = duration_s;
     }
     Draw draw;
     draw.utterance = utterance;
-    batches.back().positions.push_back(static_cast<uint32_t>(batches.back().draws.size()));
-    batches.back().draws.push_back(draw);
+    MicroBatch& draws = batches.back().draws;
+    draws.positions.push_back(static_cast<uint32_t>(draws.draws.size()));
+    draws.draws.push_back(draw);
+    batches.back().padded_s += longest_s;
   }
   return batches;
+}
+
+// This rank's: each batch, the longest first, goes to the rank with the fewest padded seconds so far.
+std::vector<ScoringBatch> share_of(std::vector<ScoringBatch> batches, const Communicator& communicator) {
+  std::stable_sort(batches.begin(), batches.end(),
+                   [](const auto& a, const auto& b) { return a.padded_s > b.padded_s; });
+  std::vector<double> seconds(static_cast<size_t>(communicator.size()));
+  std::vector<ScoringBatch> own;
+  for (ScoringBatch& batch : batches) {
+    const auto least = std::min_element(seconds.begin(), seconds.end());
+    *least += batch.padded_s;
+    if (least - seconds.begin() == communicator.rank()) own.push_back(std::move(batch));
+  }
+  return own;
 }
 
 json to_json(const EditCounts& counts) {
@@ -47,51 +72,78 @@ EditCounts counts_from(const json& value) {
 }
 
 json to_json(const UtteranceScore& score) {
-  return {score.utterance, to_json(score.characters), to_json(score.words),
-          score.loss,      score.hypothesis,          score.failure};
+  return {score.utterance, to_json(score.characters), to_json(score.words), score.loss,
+          score.is_empty,  score.hypothesis,          score.failure};
 }
 
 UtteranceScore score_from(const json& value) {
-  return {value.at(0), counts_from(value.at(1)), counts_from(value.at(2)), value.at(3), value.at(4), value.at(5)};
+  return {value.at(0), counts_from(value.at(1)), counts_from(value.at(2)), value.at(3), value.at(4), value.at(5),
+          value.at(6)};
 }
 
-void score_batch(Recognizer& recognizer, const Corpus& corpus, const LoadedBatch& batch,
-                 std::vector<UtteranceScore>& scores) {
+TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch) {
+  if (static_cast<double>(batch.max_samples) > kWholeUpTo_s * Recognizer::kSampleRateHz) {
+    Logits logits = logits_of(recognizer, batch.samples, {});
+    const at::Tensor x = at::from_blob(logits.values.data(), {1, logits.frames, logits.classes}, at::kFloat);
+    return recognizer.task().judge({x, {logits.frames}}, batch);
+  }
   ForwardContext context;
   context.ids = batch.ids;
   TaskOutput output;
   on_device(batch, "validation.batch_seconds", [&] { output = recognizer.task().forward(batch, context); });
+  return output;
+}
+
+void score_batch(Recognizer& recognizer, const Corpus& corpus, const LoadedBatch& batch, bool with_hypotheses,
+                 std::vector<UtteranceScore>& scores) {
+  const TaskOutput output = heard(recognizer, batch);
   for (size_t i = 0; i < batch.utterances.size(); ++i) {
     const std::string& reference = corpus.items()[batch.utterances[i]].reference;
     UtteranceScore score;
     score.utterance = batch.utterances[i];
     score.failure = batch.failures[i];
-    if (score.failure.empty()) score.hypothesis = recognizer.tokenizer().decode(output.hypotheses[i]);
-    score.characters = character_edits(reference, score.hypothesis);
-    score.words = word_edits(reference, score.hypothesis);
+    std::string hypothesis;
+    if (score.failure.empty()) hypothesis = recognizer.tokenizer().decode(output.hypotheses[i]);
+    score.characters = character_edits(reference, hypothesis);
+    score.words = word_edits(reference, hypothesis);
     score.loss = output.losses[i];
+    score.is_empty = hypothesis.find_first_not_of(' ') == hypothesis.npos;
+    if (with_hypotheses) score.hypothesis = std::move(hypothesis);
     scores.push_back(std::move(score));
   }
+}
+
+std::vector<UtteranceScore> own_scores(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
+                                       const ScoringOptions& scoring, const std::vector<ScoringBatch>& batches) {
+  const std::vector<std::unique_ptr<Augmentation>> none;
+  Loader::Options options;
+  options.threads = scoring.loader_threads;
+  options.sample_rate_hz = Recognizer::kSampleRateHz;
+  options.cache_bytes = 0;
+  Loader loader(options, corpus, readers, none, 0);
+  const double most_ahead_s = scoring.batch_seconds + kAheadOf_s * scoring.loader_threads;
+  std::vector<UtteranceScore> own;
+  double ahead_s = 0;
+  for (size_t pushed = 0, i = 0; i < batches.size(); ++i) {
+    for (; pushed < batches.size() && (pushed == i || ahead_s < most_ahead_s); ++pushed) {
+      loader.push(0, static_cast<int>(pushed), batches[pushed].draws);
+      ahead_s += batches[pushed].padded_s;
+    }
+    ahead_s -= batches[i].padded_s;
+    score_batch(recognizer, corpus, loader.next(), scoring.with_hypotheses, own);
+  }
+  return own;
 }
 
 }  // namespace
 
 std::vector<UtteranceScore> score_corpus(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
-                                         double batch_seconds, Communicator& communicator) {
+                                         const ScoringOptions& options, Communicator& communicator) {
   const at::NoGradGuard no_gradients;
-  const std::vector<MicroBatch> batches = cut_batches(corpus, batch_seconds);
-  const std::vector<std::unique_ptr<Augmentation>> none;
-  Loader::Options options;
-  options.sample_rate_hz = Recognizer::kSampleRateHz;
-  options.cache_bytes = 0;
-  Loader loader(options, corpus, readers, none, 0);
-  const auto world = static_cast<size_t>(communicator.size()), rank = static_cast<size_t>(communicator.rank());
-  for (size_t i = rank; i < batches.size(); i += world) loader.push(0, static_cast<int>(i), batches[i]);
-  std::vector<UtteranceScore> own;
-  for (size_t i = rank; i < batches.size(); i += world) score_batch(recognizer, corpus, loader.next(), own);
-
+  const auto batches = share_of(cut_batches(corpus, options.batch_seconds), communicator);
   json list = json::array();
-  for (const UtteranceScore& score : own) list.push_back(to_json(score));
+  for (const UtteranceScore& score : own_scores(recognizer, corpus, readers, options, batches))
+    list.push_back(to_json(score));
   const std::vector<uint8_t> packed = json::to_cbor(list);
   const auto* begin = reinterpret_cast<const std::byte*>(packed.data());
   std::vector<UtteranceScore> all;
@@ -112,6 +164,8 @@ std::vector<DomainScore> scores_by_domain(const Corpus& corpus, const std::vecto
     domain.characters += score.characters;
     domain.words += score.words;
     domain.loss += score.loss;
+    domain.failures += score.failure.empty() ? 0 : 1;
+    domain.empty += score.is_empty && score.failure.empty() ? 1 : 0;
   }
   for (DomainScore& domain : domains)
     domain.loss /= static_cast<double>(std::max<int64_t>(1, domain.characters.reference_length));

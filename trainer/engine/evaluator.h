@@ -16,14 +16,23 @@ struct UtteranceScore {
   EditCounts characters;
   EditCounts words;
   double loss = 0;
-  std::string hypothesis;
-  std::string failure;  // of the audio; the hypothesis is then empty and all characters count as deleted
+  bool is_empty = false;   // nothing was heard
+  std::string hypothesis;  // where it is wanted
+  std::string failure;     // of the audio; the hypothesis is then empty and all characters count as deleted
 };
 
-// Batches of similar length and at most batch_seconds are dealt to ranks in turn; all ranks return all scores in order
-// of utterance. Dropout and augmentation are off.
+struct ScoringOptions {
+  double batch_seconds = 120;    // padded seconds computed at once
+  int loader_threads = 1;        // that decode
+  bool with_hypotheses = false;  // counts alone are a tenth of what travels between ranks
+};
+
+// Batches of similar length and at most batch_seconds are dealt to ranks by their padded seconds; all ranks return all
+// scores in order of utterance. Dropout and augmentation are off. What is longer than kWholeUpTo_s is computed in the
+// windows of `rehearse transcribe`; its loss is that of the logits that these give together.
+constexpr double kWholeUpTo_s = 60;
 std::vector<UtteranceScore> score_corpus(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
-                                         double batch_seconds, Communicator& communicator);
+                                         const ScoringOptions& options, Communicator& communicator);
 
 // Sums of one domain.
 struct DomainScore {
@@ -32,7 +41,9 @@ struct DomainScore {
   double hours = 0;
   EditCounts characters;
   EditCounts words;
-  double loss = 0;  // mean per reference character
+  double loss = 0;     // mean per reference character
+  uint64_t empty = 0;  // hypotheses of audio that could be read
+  uint64_t failures = 0;
 };
 std::vector<DomainScore> scores_by_domain(const Corpus& corpus, const std::vector<UtteranceScore>& scores);
 

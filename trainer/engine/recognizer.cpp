@@ -85,11 +85,11 @@ Recognizer::Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uin
   arena_ = std::make_unique<Arena>(task_->store());
 }
 
-std::unique_ptr<Recognizer> Recognizer::from_checkpoint(const LoadedCheckpoint& checkpoint) {
+std::unique_ptr<Recognizer> Recognizer::from_checkpoint(const LoadedCheckpoint& checkpoint, at::Device device) {
   const auto text = checkpoint.files.find("config.yaml");
   if (text == checkpoint.files.end()) throw DataError(checkpoint.path.string(), ": expected config.yaml; found none");
   auto config = std::make_unique<Config>(Config::parse(text->second, (checkpoint.path / "config.yaml").string()));
-  auto recognizer = std::make_unique<Recognizer>(*config, tokenizer_of(checkpoint), 0);
+  auto recognizer = std::make_unique<Recognizer>(*config, tokenizer_of(checkpoint), 0, AllReduceSum{}, device);
   recognizer->own_config_ = std::move(config);
   recognizer->load_weights(checkpoint, Weights::kForUse);
   return recognizer;

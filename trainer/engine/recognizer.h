@@ -18,7 +18,7 @@ class Recognizer {
   Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum = {},
              at::Device device = at::kCPU);
   // The model of a checkpoint, with its own configuration, tokenizer and weights.
-  static std::unique_ptr<Recognizer> from_checkpoint(const LoadedCheckpoint& checkpoint);
+  static std::unique_ptr<Recognizer> from_checkpoint(const LoadedCheckpoint& checkpoint, at::Device device = at::kCPU);
 
   // Every tensor must be there with its shape: DataError else. kTrained goes on training, kForUse takes the averaged
   // weights where there are any.

@@ -11,6 +11,7 @@
 #include "trainer/comm/world.h"
 #include "trainer/engine/checkpoint_diff.h"
 #include "trainer/engine/device.h"
+#include "trainer/engine/learning_doubts.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/tensor_collectives.h"
@@ -237,6 +238,13 @@ class Run {
                parts_.corpus->rejections().empty() ? "" : " (listed in log/rank-0.log and by rehearse doctor)");
     for (const Rejection& rejection : parts_.corpus->rejections())
       if (world_.rank() == 0) log_->detail("left out: ", rejection.audio_path, ": ", rejection.reason);
+    const auto material = LearningMaterial::of(parts_.corpus->items(), parts_.recognizer->tokenizer(),
+                                               parts_.recognizer->arena().num_parameters());
+    for (const std::string& line : learning_doubts(material))
+      if (world_.rank() == 0) log_->warn(line);
+    if (parts_.validation && !parts_.validation->rejections().empty() && world_.rank() == 0)
+      log_->warn("validation: ", parts_.validation->rejections().size(), " utterances are left out, e.g. ",
+                 parts_.validation->rejections()[0].audio_path, ": ", parts_.validation->rejections()[0].reason);
     for (const std::string& line : parts_.sampler->notes()) log_->info(line);
     StartMetrics start;
     start.step = step;

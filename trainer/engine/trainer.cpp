@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "trainer/engine/device.h"
+#include "trainer/engine/heaviest_batch.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/train_parts.h"
 
@@ -90,6 +91,8 @@ double Trainer::budget_share() const {
 }
 
 int Trainer::run() {
+  const TrialParts trial{parts_.options, parts_.recognizer, parts_.corpus, parts_.readers, parts_.augmentations};
+  try_batch(trial, load_batch(trial, heaviest_batch(parts_.corpus, parts_.options.batch)));
   start_clock_ = monotonic_s();
   start_elapsed_s_ = last_log_elapsed_s_ = progress_.elapsed_s;
   for (const StepPlan& plan : source_.planned()) {  // of a resumed run
@@ -130,6 +133,8 @@ int Trainer::run() {
 }
 
 void Trainer::finish_run() {
+  if (silence_.is_silent())
+    parts_.run_log.note(progress_.step, "warning: the run ends with a model that says nothing; " + what_to_try());
   if (progress_.last_saved_step != progress_.step || progress_.step == 0) {
     validate();
     save();
@@ -184,6 +189,8 @@ void Trainer::run_step() {
   }
   gather_observations(plan.step, in_warmup);
   ++progress_.step;
+  if (const std::string line = silence_.observe(last_total_.blank_frames, last_total_.frames); !line.empty())
+    parts_.run_log.note(progress_.step, line);
   progress_.draws += plan.num_draws;
   progress_.audio_s += last_total_.audio_s;
   progress_.elapsed_s = last_total_.elapsed_s;

@@ -14,6 +14,7 @@
 #include "trainer/engine/bad_files.h"
 #include "trainer/engine/checkpoint_writer.h"
 #include "trainer/engine/evaluator.h"
+#include "trainer/engine/learning_doubts.h"
 #include "trainer/engine/observation_log.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/profile.h"
@@ -98,12 +99,14 @@ class Trainer {
   void report_cost();
   void report_quarantine();
   void report_unreadable(const std::vector<UtteranceScore>& scores);
+  void report_silence(const std::vector<UtteranceScore>& scores);
   bool is_due(int64_t every_steps, double every_minutes, double last_s) const;
   void finish_run();
 
   TrainerParts parts_;
   std::vector<uint64_t> ids_;  // stable ids of the corpus
   BadFiles bad_files_;
+  SilenceWatch silence_;
   std::map<uint32_t, std::string> reasons_;  // of the files that this rank could not read
   StepSource source_;
   Update update_;

@@ -106,16 +106,27 @@ void Trainer::report_unreadable(const std::vector<UtteranceScore>& scores) {
                              " files cannot be read and count as wrong, e.g. ", first->failure));
 }
 
+// An average CER of 100 % does not say that there is no text at all.
+void Trainer::report_silence(const std::vector<UtteranceScore>& scores) {
+  const auto says_something = [](const UtteranceScore& score) { return !score.is_empty; };
+  if (scores.empty() || std::ranges::any_of(scores, says_something)) return;
+  parts_.run_log.note(progress_.step,
+                      concat("warning: validation: all ", scores.size(),
+                             " hypotheses are empty, the model says nothing; if it stays so: ", what_to_try()));
+}
+
 void Trainer::validate() {
   progress_.last_validation_s = progress_.elapsed_s;
   if (!parts_.validation) return;
   const TraceSpan span(lane(), "validate");
   const auto scores = [&] {
     const AveragedWeights averaged(update_, parts_.recognizer.arena());
-    return score_corpus(parts_.recognizer, *parts_.validation, parts_.readers, parts_.options.validation_batch_s,
-                        parts_.communicator);
+    const int threads = std::max(parts_.options.loader.threads, at::get_num_threads());
+    return score_corpus(parts_.recognizer, *parts_.validation, parts_.readers,
+                        {parts_.options.validation_batch_s, threads}, parts_.communicator);
   }();
   report_unreadable(scores);
+  report_silence(scores);
   ValidationMetrics metrics;
   metrics.step = progress_.step;
   metrics.time_s = progress_.elapsed_s;

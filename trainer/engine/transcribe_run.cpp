@@ -1,5 +1,6 @@
 #include "trainer/engine/transcribe_run.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -10,10 +11,12 @@
 #include <map>
 
 #include "data/readers/audio_reader.h"
+#include "trainer/base/printable.h"
 #include "trainer/base/safetensors.h"
 #include "trainer/engine/checkpoint_report.h"
-#include "trainer/engine/recognizer.h"
-#include "trainer/engine/transcript.h"
+#include "trainer/engine/device.h"
+#include "trainer/engine/long_speech.h"
+#include "trainer/engine/session.h"
 
 namespace rehearse {
 namespace {
@@ -27,67 +30,6 @@ std::vector<float> read_file(const AudioReaders& readers, const std::string& pat
   for (float& sample : samples) sample = std::clamp(std::nearbyint(sample * 32768.0f), -32768.0f, 32767.0f) / 32768.0f;
   return samples;
 }
-
-class Transcriber {
- public:
-  Transcriber(const TranscribeRequest& request, Recognizer& recognizer)
-      : request_(request),
-        recognizer_(recognizer),
-        frame_s_(recognizer.task().seconds_per_frame()),
-        blank_(recognizer.tokenizer().size()) {}
-
-  // Samples of one recording to logits of all its frames.
-  Logits logits_of(const std::vector<float>& samples) {
-    const double duration_s = static_cast<double>(samples.size()) / kRateHz;
-    if (duration_s <= request_.window_s) return window_logits(samples.data(), samples.size());
-    const auto frames_of = [this](double seconds) { return std::max<int64_t>(1, std::llround(seconds / frame_s_)); };
-    const int64_t context = frames_of(request_.context_s);
-    const int64_t window = std::max(frames_of(request_.window_s), 2 * context + 1);
-    const auto num_frames = static_cast<int64_t>(std::ceil(duration_s / frame_s_));
-    Logits whole;
-    for (const Window& one : plan_windows(num_frames, window, context)) {
-      const size_t begin = sample_at(one.first_frame);
-      const size_t end = std::min(samples.size(), sample_at(one.first_frame + one.length));
-      append_window(whole, window_logits(samples.data() + begin, end - begin), one.first_frame, blank_);
-    }
-    return whole;
-  }
-
-  int32_t blank() const { return blank_; }
-  double seconds_per_frame() const { return frame_s_; }
-
- private:
-  size_t sample_at(int64_t frame) const {
-    return static_cast<size_t>(std::llround(static_cast<double>(frame) * frame_s_ * kRateHz));
-  }
-
-  Logits window_logits(const float* samples, size_t count) {
-    LoadedBatch batch;
-    batch.samples.assign(samples, samples + count);
-    batch.samples.resize(std::max(count, kFewestSamples));
-    batch.max_samples = static_cast<int64_t>(batch.samples.size());
-    batch.num_samples = {batch.max_samples};
-    batch.utterances = {0};
-    batch.ids = {0};
-    batch.draws.resize(1);
-    batch.positions = {0};
-    batch.tokens.resize(1);
-    batch.weights = {0};
-    batch.failures.resize(1);
-    ForwardContext context;
-    context.ids = batch.ids;
-    const TaskOutput output = recognizer_.task().forward(batch, context);
-    const at::Tensor rows = output.logits.x.select(0, 0).contiguous();  // [T', V]
-    Logits logits{output.logits.lengths.at(0), rows.size(1), {}};
-    logits.values.assign(rows.data_ptr<float>(), rows.data_ptr<float>() + logits.frames * logits.classes);
-    return logits;
-  }
-
-  const TranscribeRequest& request_;
-  Recognizer& recognizer_;
-  double frame_s_;
-  int32_t blank_;  // behind the last token
-};
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -112,7 +54,7 @@ void expect_distinct_names(const TranscribeRequest& request) {
 int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
   const at::NoGradGuard no_gradients;
   const AudioReaders readers;
-  Transcriber transcriber(request, recognizer);
+  const int32_t blank = recognizer.tokenizer().size();  // behind the last token
   std::map<std::string, Logits> kept;
   int code = kExitOk;
   for (const std::string& path : request.files) {
@@ -126,12 +68,17 @@ int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
       continue;
     }
     const double duration_s = static_cast<double>(samples.size()) / kRateHz;
-    Logits logits = transcriber.logits_of(samples);
-    const auto tokens = greedy_tokens(logits, transcriber.blank(), transcriber.seconds_per_frame());
+    samples.resize(std::max(samples.size(), kFewestSamples));
+    Logits logits = logits_of(recognizer, samples, request.windows);
+    const auto tokens = greedy_tokens(logits, blank, recognizer.task().seconds_per_frame());
+    const std::string text = text_of(tokens, recognizer.tokenizer());
     if (request.as_json)
       std::cout << transcript_json(path, duration_s, tokens, recognizer.tokenizer()).dump() << std::endl;
     else
-      std::cout << path << "\t" << text_of(tokens, recognizer.tokenizer()) << std::endl;
+      std::cout << path << "\t" << text << std::endl;
+    if (text.find_first_not_of(' ') == text.npos)
+      std::cerr << printable(path) << ": nothing was heard in " << logits.frames
+                << " frames; a model that hears nothing in any file has learned nothing\n";
     const double took_s = now_s() - start;
     char speed[96];
     std::snprintf(speed, sizeof speed, "%.2f s of audio in %.3f s, real-time factor %.4f", duration_s, took_s,
@@ -148,12 +95,19 @@ int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
 int transcribe(const TranscribeRequest& request) {
   expect_writable("--logits", request.logits_path);
   if (!request.logits_path.empty()) expect_distinct_names(request);
-  if (request.window_s <= 2 * request.context_s)
-    throw ConfigError("--window: expected more than twice --context (", 2 * request.context_s, " s); found ",
-                      request.window_s);
-  const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(request.checkpoint, request.step), false);
-  const auto recognizer = Recognizer::from_checkpoint(checkpoint);
-  return transcribe_all(request, *recognizer);
+  if (request.windows.window_s <= 2 * request.windows.context_s)
+    throw ConfigError("--window: expected more than twice --context (", 2 * request.windows.context_s, " s); found ",
+                      request.windows.window_s);
+  const auto prepare = [](const World&, CommOptions& comm) { comm.timeout_s = 1e6; };  // other ranks only wait
+  const auto body = [&](World& world, Communicator&) {
+    if (world.rank() != 0) return static_cast<int>(kExitOk);
+    at::set_num_threads(world.fair_threads());
+    const Device device = Device::open(request.device, world, /*is_deterministic=*/true);
+    const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(request.checkpoint, request.step), false);
+    const auto recognizer = Recognizer::from_checkpoint(checkpoint, device.torch());
+    return transcribe_all(request, *recognizer);
+  };
+  return run_in_world({.body = body, .prepare = prepare});
 }
 
 }  // namespace rehearse

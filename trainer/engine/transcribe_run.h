@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "trainer/engine/transcript.h"
+
 namespace rehearse {
 
 struct TranscribeRequest {
@@ -12,9 +14,9 @@ struct TranscribeRequest {
   int64_t step = -1;  // of a run folder's checkpoints; negative: the best or newest
   std::vector<std::string> files;
   bool as_json = false;
-  std::string logits_path;  // safetensors with the raw logits [T', V] of each file, by file name; "": none
-  double window_s = 20;     // longer files are cut into windows that overlap
-  double context_s = 2;     // what a window hears beyond what it decides, on each side
+  std::string logits_path;     // safetensors with the raw logits [T', V] of each file, by file name; "": none
+  WindowOptions windows;       // longer files are cut
+  std::string device = "cpu";  // or "cuda"
 };
 
 // Prints a line per file on stdout, and the speed on stderr. A file that cannot be read costs one line on stderr; the

@@ -55,7 +55,9 @@ int32_t best_class(const Logits& logits, int64_t frame) {
 
 void append_window(Logits& whole, const Logits& next, int64_t first_frame, int32_t blank) {
   if (whole.frames == 0) {
-    whole = next;
+    whole.frames = next.frames;
+    whole.classes = next.classes;
+    whole.values.insert(whole.values.end(), next.values.begin(), next.values.end());  // into what is reserved
     return;
   }
   REHEARSE_CHECK(whole.classes == next.classes, "windows come from one model");

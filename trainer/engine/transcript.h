@@ -10,6 +10,11 @@
 
 namespace rehearse {
 
+struct WindowOptions {
+  double window_s = 20;  // computed at once; longer recordings are cut into windows that overlap
+  double context_s = 2;  // what a window hears beyond what it decides, on each side
+};
+
 // A part of a recording, in output frames; `length` is a wish, the model may give a frame more or less.
 struct Window {
   int64_t first_frame = 0;

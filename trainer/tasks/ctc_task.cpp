@@ -45,7 +45,6 @@ class CtcTask : public Task {
   ParameterStore& store() override { return model_.store(); }
 
   TaskOutput forward(const LoadedBatch& batch, const ForwardContext& context) override {
-    TaskOutput output;
     const double start = now_s();
     const auto size = static_cast<int64_t>(batch.utterances.size());
     // The batch outlives this call, and the front-end does not write to its input.
@@ -55,8 +54,14 @@ class CtcTask : public Task {
     if (context.is_training) spec_augment_.apply(features, context.seed, context.step, context.ids);
     const Sequence logits = model_.forward({features.x, features.lengths}, context);
     const double middle = now_s();
+    TaskOutput output = judge(logits, batch);
     output.model_seconds = middle - start;
+    return output;
+  }
 
+  TaskOutput judge(const Sequence& logits, const LoadedBatch& batch) override {
+    const double start = now_s();
+    TaskOutput output;
     std::vector<double> weights(batch.weights.begin(), batch.weights.end());
     for (size_t b = 0; b < weights.size(); ++b)
       if (!batch.failures[b].empty()) weights[b] = 0;
@@ -72,7 +77,7 @@ class CtcTask : public Task {
       output.blank_frames += path.num_blank_frames;
     }
     for (int64_t length : logits.lengths) output.frames += length;
-    output.loss_seconds = now_s() - middle;
+    output.loss_seconds = now_s() - start;
     return output;
   }
 

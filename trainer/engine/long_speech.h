@@ -1,0 +1,16 @@
+// Recordings of any length: computed in windows, so that memory does not grow with what a model keeps of each second.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "trainer/engine/recognizer.h"
+#include "trainer/engine/transcript.h"
+
+namespace rehearse {
+
+// Logits of all frames of one recording, mono at Recognizer::kSampleRateHz and of at least a tenth of a second. Windows
+// are put together by append_window. Call it without gradients.
+Logits logits_of(Recognizer& recognizer, std::span<const float> samples, const WindowOptions& options);
+
+}  // namespace rehearse
