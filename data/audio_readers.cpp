@@ -1,9 +1,9 @@
-#include <soxr.h>
-
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "data/readers/audio_reader.h"
+#include "data/resampler.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 
@@ -11,23 +11,32 @@ namespace rehearse {
 namespace {
 
 constexpr const char* kLastResort = "sndfile";
+constexpr float kSilentPeak = 1e-3f;  // -60 dB of full scale
 
 }  // namespace
 
+AudioClip AudioReader::stream(const std::string& path, const AudioPart& part, const AudioSink& sink) const {
+  AudioClip clip = read(path, part);
+  sink(clip.samples, clip.sample_rate_hz);
+  clip.samples.clear();
+  return clip;
+}
+
 double AudioReader::duration_s(const std::string& path) const {
   const AudioClip clip = read(path, {});
+  if (!clip.complaint.empty()) throw DataError(path, ": expected a whole file; found it ", clip.complaint);
   return static_cast<double>(clip.samples.size()) / clip.sample_rate_hz;
 }
 
-AudioReaders::AudioReaders() {
+AudioReaders::AudioReaders(const AudioReader::Context& context) {
   ConfigValue no_options;
   no_options.kind = ConfigValue::Kind::kMap;
   ConfigNode node(&no_options, "audio_reader");
   const auto& entries = Registry<AudioReader>::instance().entries();
   for (const auto& [name, entry] : entries)
-    if (name != kLastResort) readers_.push_back(entry.create(node, {}));
+    if (name != kLastResort) readers_.push_back(entry.create(node, context));
   const auto last = entries.find(kLastResort);
-  if (last != entries.end()) readers_.push_back(last->second.create(node, {}));
+  if (last != entries.end()) readers_.push_back(last->second.create(node, context));
 }
 
 const AudioReader& AudioReaders::reader_of(const std::string& path) const {
@@ -39,28 +48,35 @@ const AudioReader& AudioReaders::reader_of(const std::string& path) const {
 std::vector<float> AudioReaders::read(const std::string& path, double offset_s, double duration_s, int sample_rate_hz,
                                       int channel) const {
   AudioClip clip = reader_of(path).read(path, {offset_s, duration_s, channel});
+  if (duration_s <= 0 && !clip.complaint.empty())
+    throw DataError(path, ": expected a whole file; found it ", clip.complaint);
   if (clip.sample_rate_hz == sample_rate_hz) return std::move(clip.samples);
   return resample(clip.samples, clip.sample_rate_hz, sample_rate_hz);
+}
+
+HeardAudio AudioReaders::hear(const std::string& path, const AudioPart& part, int sample_rate_hz) const {
+  HeardAudio heard;
+  std::optional<Resampler> resampler;
+  const AudioSink sink = [&](std::span<const float> samples, int from_hz) {
+    if (!resampler) resampler.emplace(from_hz, sample_rate_hz);
+    resampler->push(samples, heard.samples);
+  };
+  AudioClip clip = reader_of(path).stream(path, part, sink);
+  if (resampler) resampler->finish(heard.samples);
+  heard.complaint = std::move(clip.complaint);
+  for (const std::string& remark : {stereo_remark(clip.stereo), level_remark(heard.samples)})
+    if (!remark.empty()) heard.remarks.push_back(remark);
+  return heard;
 }
 
 double AudioReaders::duration_s(const std::string& path) const {
   return reader_of(path).duration_s(path);
 }
 
-std::vector<float> resample(const std::vector<float>& samples, int from_hz, int to_hz) {
-  REHEARSE_CHECK(from_hz > 0 && to_hz > 0, "sample rates are checked where they enter: ", from_hz, ", ", to_hz);
-  if (from_hz == to_hz || samples.empty()) return samples;
-  const double exact = static_cast<double>(samples.size()) * to_hz / from_hz;
-  // soxr may deliver a sample less than asked for; the rest stays silent so that the length is a function of the rates.
-  std::vector<float> output(static_cast<size_t>(std::max(1ll, std::llround(exact))), 0.0f);
-  const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
-  const soxr_runtime_spec_t one_thread = soxr_runtime_spec(1);
-  size_t consumed = 0;
-  size_t produced = 0;
-  const soxr_error_t failure = soxr_oneshot(from_hz, to_hz, 1, samples.data(), samples.size(), &consumed, output.data(),
-                                            output.size(), &produced, nullptr, &quality, &one_thread);
-  if (failure) throw DataError("resample ", from_hz, " to ", to_hz, " Hz: expected success; found ", failure);
-  return output;
+std::string level_remark(std::span<const float> samples) {
+  float peak = 0;
+  for (const float sample : samples) peak = std::max(peak, std::abs(sample));
+  return peak < kSilentPeak ? concat("silent: the highest sample is ", peak) : "";
 }
 
 }  // namespace rehearse

@@ -7,7 +7,9 @@
 #include <span>
 #include <tuple>
 
+#include "data/missing_audio.h"
 #include "data/readers/audio_reader.h"
+#include "data/rejected_source.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 
@@ -17,9 +19,6 @@ namespace {
 
 // The rate at which a probe decodes; any rate finds the same broken files.
 constexpr int kProbeRateHz = 16000;
-// A file may be shorter than its manifest says by this: codecs round, and manifests are written by many tools.
-constexpr double kShorter_s = 0.1;
-constexpr double kShorterShare = 0.05;
 
 // Turns utterances into items, or says why not.
 class Admission {
@@ -54,7 +53,7 @@ class Admission {
     try {
       read_audio(*options_.probe, utterance, kProbeRateHz);
     } catch (const DataError& error) {
-      return concat("unreadable: ", error.what());
+      return concat("unreadable: ", reason_without_path(utterance.audio_path, error.what()));
     }
     return "";
   }
@@ -149,10 +148,7 @@ std::string Corpus::hash() const {
 std::vector<float> read_audio(const AudioReaders& readers, const Utterance& utterance, int sample_rate_hz) {
   std::vector<float> samples =
       readers.read(utterance.audio_path, utterance.offset_s, utterance.duration_s, sample_rate_hz);
-  const double found_s = static_cast<double>(samples.size()) / sample_rate_hz;
-  if (samples.empty() || utterance.duration_s - found_s > kShorter_s + kShorterShare * utterance.duration_s)
-    throw DataError(utterance.audio_path, ": expected ", utterance.duration_s, " s; found ", found_s,
-                    " s; correct its duration in the manifest");
+  expect_no_missing(utterance.audio_path, utterance.duration_s, static_cast<double>(samples.size()) / sample_rate_hz);
   return samples;
 }
 

@@ -4,15 +4,13 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "data/missing_audio.h"
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 
 namespace rehearse {
 namespace {
-
-// What a rounded duration may exceed its file by.
-constexpr double kDurationSlackSeconds = 0.1;
 
 // Fills in the duration, or checks the one the source states. DataError when the audio or the text is unusable.
 void complete(Utterance& utterance, const AudioReaders& readers) {
@@ -21,9 +19,7 @@ void complete(Utterance& utterance, const AudioReaders& readers) {
   if (utterance.offset_s >= measured_s)
     throw DataError("offset: expected less than ", measured_s, " s; found ", utterance.offset_s);
   if (utterance.duration_s <= 0) utterance.duration_s = measured_s - utterance.offset_s;
-  if (utterance.offset_s + utterance.duration_s > measured_s + kDurationSlackSeconds)
-    throw DataError("duration: expected at most the file's ", measured_s, " s; found ",
-                    utterance.offset_s + utterance.duration_s, " s");
+  expect_no_missing(utterance.audio_path, utterance.duration_s, measured_s - utterance.offset_s);
   if (utterance.id == 0)
     utterance.id = stable_utterance_id(utterance.domain, fs::path(utterance.audio_path).filename().string(),
                                        utterance.offset_s, utterance.duration_s);
@@ -37,7 +33,8 @@ void look_at_audio(ImportedCorpus& corpus, const AudioReaders& readers,
       complete(corpus.items[i].utterance, readers);
       usable.push_back(std::move(corpus.items[i]));
     } catch (const DataError& failure) {
-      corpus.rejected.push_back({corpus.items[i].utterance.audio_path, failure.what()});
+      const std::string& path = corpus.items[i].utterance.audio_path;
+      corpus.rejected.push_back({path, reason_without_path(path, failure.what())});
     }
     if (progress) progress(i + 1, corpus.items.size());
   }

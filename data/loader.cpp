@@ -10,6 +10,7 @@
 #include <stop_token>
 #include <thread>
 
+#include "data/sound_file.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
@@ -19,22 +20,8 @@ namespace {
 // Decoded micro-batches that wait for next(), at most: bounds memory, not throughput.
 constexpr size_t kMostAhead = 16;
 constexpr double kFailedClip_s = 0.1;
-constexpr float kInt16Scale = 32768.0f;
 
 using Pcm = std::vector<int16_t>;
-
-Pcm quantised(const std::vector<float>& samples) {
-  Pcm pcm(samples.size());
-  for (size_t i = 0; i < samples.size(); ++i)
-    pcm[i] = static_cast<int16_t>(std::clamp(std::nearbyint(samples[i] * kInt16Scale), -32768.0f, 32767.0f));
-  return pcm;
-}
-
-std::vector<float> as_float(const Pcm& pcm) {
-  std::vector<float> samples(pcm.size());
-  for (size_t i = 0; i < pcm.size(); ++i) samples[i] = static_cast<float>(pcm[i]) / kInt16Scale;
-  return samples;
-}
 
 // Filled until full. Thread-safe.
 class PcmCache {
@@ -133,7 +120,7 @@ struct Loader::Workers {
     std::vector<float> samples;
     std::string failure;
     try {
-      samples = augmented(as_float(*decoded(draw.utterance, item.utterance)), item.utterance.id, draw.visit);
+      samples = augmented(from_int16(*decoded(draw.utterance, item.utterance)), item.utterance.id, draw.visit);
     } catch (const DataError& error) {
       failure = error.what();
       samples.assign(static_cast<size_t>(kFailedClip_s * options.sample_rate_hz), 0.0f);
@@ -150,7 +137,7 @@ struct Loader::Workers {
   // Through int16 even without a cache, so that what is heard does not depend on the cache.
   std::shared_ptr<const Pcm> decoded(uint32_t index, const Utterance& utterance) const {
     if (auto clip = cache.find(index)) return clip;
-    auto clip = std::make_shared<const Pcm>(quantised(read_audio(readers, utterance, options.sample_rate_hz)));
+    auto clip = std::make_shared<const Pcm>(to_int16(read_audio(readers, utterance, options.sample_rate_hz)));
     cache.offer(index, clip);
     return clip;
   }

@@ -1,20 +1,15 @@
 #include "data/pack_corpus.h"
 
+#include "data/missing_audio.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
 namespace {
 
-// Audio that ends earlier than this before its manifest's duration is a torn file, not a rounded number.
-constexpr double kMissingSeconds = 0.5;
-
 std::vector<float> complete_audio(const Utterance& utterance, const AudioReaders& readers, int sample_rate_hz) {
   std::vector<float> samples =
       readers.read(utterance.audio_path, utterance.offset_s, utterance.duration_s, sample_rate_hz);
-  const double found_s = static_cast<double>(samples.size()) / sample_rate_hz;
-  if (found_s + kMissingSeconds < utterance.duration_s)
-    throw DataError(utterance.audio_path, ": expected ", utterance.duration_s, " s as its manifest says; found ",
-                    found_s, " s");
+  expect_no_missing(utterance.audio_path, utterance.duration_s, static_cast<double>(samples.size()) / sample_rate_hz);
   return samples;
 }
 
@@ -48,7 +43,7 @@ PackSummary pack_corpus(const std::vector<std::string>& manifests, const fs::pat
       ++summary.packed;
       summary.seconds += static_cast<double>(samples.size()) / options.sample_rate_hz;
     } catch (const DataError& failure) {
-      summary.rejected.push_back({utterance.audio_path, failure.what()});
+      summary.rejected.push_back({utterance.audio_path, reason_without_path(utterance.audio_path, failure.what())});
     }
   };
   size_t done = 0;

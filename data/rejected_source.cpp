@@ -6,6 +6,10 @@
 
 namespace rehearse {
 
+std::string reason_without_path(const std::string& path, const std::string& message) {
+  return !path.empty() && message.starts_with(path + ": ") ? message.substr(path.size() + 2) : message;
+}
+
 void write_rejected(const std::string& path, const std::vector<RejectedSource>& rejected) {
   if (rejected.empty()) {
     std::error_code ignored;

@@ -120,9 +120,10 @@ TEST_F(CorpusTest, OpensFilesWhenAskedTo) {
   options.probe = &readers;
   EXPECT_EQ(reason_for(tone_utterance("a", 0, 1, "text"), nullptr, options), "");
   EXPECT_EQ(reason_for(tone_utterance("a", 0, 1, "text", "tone:broken"), nullptr, options),
-            "unreadable: tone:broken: expected audio; found noise; replace the file");
+            "unreadable: expected audio; found noise; replace the file");
   EXPECT_EQ(reason_for(tone_utterance("a", 0, 1, "text", "tone:truncated"), nullptr, options),
-            "unreadable: tone:truncated: expected 1 s; found 0.25 s; correct its duration in the manifest");
+            "unreadable: expected 1 s, as stated for it; found 0.25 s: the file is cut off or the stated duration is "
+            "wrong; fetch the file again, or leave it out");
   EXPECT_EQ(reason_for(tone_utterance("a", 0, 1, "text", "tone:broken")), "") << "files are not opened unasked";
 }
 

@@ -174,7 +174,10 @@ TEST_F(LoaderTest, GivesFailedUtterancesWeightZeroAndKeepsTheReason) {
   EXPECT_EQ(batch.weights, (std::vector<float>{0, 1, 0}));
   EXPECT_EQ(batch.failures[0], "tone:broken: expected audio; found noise; replace the file");
   EXPECT_EQ(batch.failures[1], "");
-  EXPECT_EQ(batch.failures[2], "tone:truncated: expected 0.21 s; found 0.0525 s; correct its duration in the manifest");
+  EXPECT_EQ(batch.failures[2],
+            "tone:truncated: expected 0.21 s, as stated for it; found 0.0525 s: the file is cut off or the stated "
+            "duration is "
+            "wrong; fetch the file again, or leave it out");
   EXPECT_EQ(batch.num_samples[0], 1600);
   EXPECT_TRUE(batch.tokens[0].empty());
   EXPECT_EQ(batch.ids[0], corpus.items()[broken].utterance.id);

@@ -37,8 +37,8 @@ TEST(PackCorpus, CountsWhatItPacksAndListsWhatItLeavesOut) {
   EXPECT_DOUBLE_EQ(summary.seconds, 1.0);
   EXPECT_EQ(summary.shard_bytes, fs::file_size(folder / "pack/shard-00000.h5"));
   ASSERT_EQ(summary.rejected.size(), 2u);
-  EXPECT_THAT(summary.rejected[0].reason, HasSubstr("torn.wav: expected 5 s"));
-  EXPECT_THAT(summary.rejected[1].reason, HasSubstr("libsndfile"));
+  EXPECT_THAT(summary.rejected[0].reason, HasSubstr("expected 5 s"));
+  EXPECT_THAT(summary.rejected[1].reason, HasSubstr("found text"));
   EXPECT_THAT(testing::read_file(folder / "pack/rejected.jsonl"), HasSubstr("bad.wav"));
   EXPECT_EQ(read_manifest(folder / "pack/manifest.jsonl").size(), 1u);
 }

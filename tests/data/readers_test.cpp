@@ -91,11 +91,11 @@ TEST(SndfileReader, RefusesWhatIsNoAudio) {
   write_file(folder / "torn.wav", testing::wav_int16({1, 2}, 16000).substr(0, 20));
   write_file(folder / "short.wav", testing::wav_int16({1, 2}, 16000));
   EXPECT_THAT(failure_of(folder / "absent.wav"), HasSubstr("no such file"));
-  EXPECT_THAT(failure_of(folder.path().string()), HasSubstr("no such file"));
+  EXPECT_THAT(failure_of(folder.path().string()), HasSubstr("a folder"));
   EXPECT_THAT(failure_of(folder / "empty.wav"), HasSubstr("0 bytes"));
-  EXPECT_THAT(failure_of(folder / "text.wav"), HasSubstr("libsndfile"));
+  EXPECT_THAT(failure_of(folder / "text.wav"), HasSubstr("text, \"this is not audio"));
   EXPECT_THAT(failure_of(folder / "header.wav"), HasSubstr("0 samples"));
-  EXPECT_THAT(failure_of(folder / "torn.wav"), HasSubstr("libsndfile"));
+  EXPECT_THAT(failure_of(folder / "torn.wav"), HasSubstr("0 samples"));
   EXPECT_THAT(failure_of(folder / "short.wav", 5), HasSubstr("offset"));
   EXPECT_THAT(failure_of(folder / "short.wav", -1), HasSubstr("offset"));
   EXPECT_THROW(AudioReaders().duration_s(folder / "header.wav"), DataError);
@@ -122,7 +122,7 @@ TEST(SndfileReader, AHeaderThatPromisesTooMuchGivesWhatIsThere) {
   EXPECT_DOUBLE_EQ(AudioReaders().duration_s(folder / "a.wav"), 0.0125);
 }
 
-TEST(SndfileReader, ATruncatedFlacGivesItsFirstPartAndItsRealDuration) {
+TEST(SndfileReader, ATruncatedFlacGivesThePartsThatAreThereAndHasNoDuration) {
   TemporaryFolder folder;
   const auto flac = encode_flac(testing::sine_int16(300, 16000, 64000), 16000);
   const std::string bytes(reinterpret_cast<const char*>(flac.data()), flac.size());
@@ -130,10 +130,12 @@ TEST(SndfileReader, ATruncatedFlacGivesItsFirstPartAndItsRealDuration) {
   write_file(folder / "torn.flac", bytes.substr(0, bytes.size() / 2));
   const AudioReaders readers;
   EXPECT_DOUBLE_EQ(readers.duration_s(folder / "whole.flac"), 4.0);
-  const auto part = readers.read(folder / "torn.flac", 0, 0, 16000);
+  EXPECT_THROW(readers.duration_s(folder / "torn.flac"), DataError);
+  EXPECT_THAT(failure_of(folder / "torn.flac"), HasSubstr("expected a whole file; found it cut off"));
+  EXPECT_EQ(readers.read(folder / "torn.flac", 0.25, 0.5, 16000).size(), 8000u);
+  const auto part = readers.read(folder / "torn.flac", 0, 4, 16000);
   EXPECT_GT(part.size(), 16000u);
   EXPECT_LT(part.size(), 48000u);
-  EXPECT_DOUBLE_EQ(readers.duration_s(folder / "torn.flac"), static_cast<double>(part.size()) / 16000);
 }
 
 TEST(SndfileReader, ThreadsReadTheSameSamples) {

@@ -8,6 +8,7 @@
 #include <set>
 #include <thread>
 
+#include "data/audio_problem.h"
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
 #include "trainer/engine/table.h"
@@ -15,26 +16,8 @@
 namespace rehearse {
 namespace {
 
-constexpr int kRateHz = 16000;
-constexpr float kSilentPeak = 1e-3f;  // -60 dB of full scale
 constexpr double kDurationEdges_s[] = {1, 2, 4, 8, 16};
 constexpr size_t kShownCharacters = 20;
-
-// What decoding says about one file; empty: nothing wrong.
-std::string audio_problem(const AudioReaders& readers, const Utterance& utterance) {
-  try {
-    const std::vector<float> samples = read_audio(readers, utterance, kRateHz);
-    float peak = 0;
-    for (float sample : samples) peak = std::max(peak, std::abs(sample));
-    if (peak < kSilentPeak) return concat("silent: the highest sample is ", peak);
-    return "";
-  } catch (const DataError& failure) {
-    const std::string message = failure.what();
-    if (message.find("NaN") != std::string::npos) return "not finite: " + message;
-    if (message.find("correct its duration") != std::string::npos) return "truncated: " + message;
-    return "unreadable: " + message;
-  }
-}
 
 std::vector<std::string> probe_all(const std::vector<Utterance>& utterances, int threads) {
   const AudioReaders readers;
@@ -91,8 +74,9 @@ ManifestCheck check_manifest(const std::string& manifest, const Normalizer& norm
     for (size_t i = 0; i < found.size(); ++i) {
       if (found[i].empty()) continue;
       const bool is_silent = found[i].starts_with("silent");
+      const bool is_mixed = found[i].starts_with("antiphase") || found[i].starts_with("channels");
       check.problems.push_back({utterances[i].domain, utterances[i].audio_path, found[i], true,
-                                !is_silent && usable.contains(utterances[i].id)});
+                                !is_silent && !is_mixed && usable.contains(utterances[i].id)});
       check.num_silent += is_silent ? 1 : 0;
     }
   } catch (const DataError& failure) {

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "data/readers/audio_reader.h"
+#include "data/sound_file.h"
 #include "trainer/base/printable.h"
 #include "trainer/base/safetensors.h"
 #include "trainer/engine/checkpoint_report.h"
@@ -24,11 +25,19 @@ namespace {
 constexpr int kRateHz = Recognizer::kSampleRateHz;
 constexpr size_t kFewestSamples = kRateHz / 10;  // shorter files are padded with silence
 
-// As training hears it: 16 bits.
+// Standard input is a file like others.
+std::string opened_as(const std::string& file) {
+  return file == "-" ? "/dev/stdin" : file;
+}
+
+// As training hears it: 16 bits. What is suspicious about the sound is said on stderr.
 std::vector<float> read_file(const AudioReaders& readers, const std::string& path) {
-  std::vector<float> samples = readers.read(path, 0, 0, kRateHz);
-  for (float& sample : samples) sample = std::clamp(std::nearbyint(sample * 32768.0f), -32768.0f, 32767.0f) / 32768.0f;
-  return samples;
+  HeardAudio heard = readers.hear(opened_as(path), {}, kRateHz);
+  if (!heard.complaint.empty()) heard.remarks.push_back("this file is " + heard.complaint);
+  for (const std::string& remark : heard.remarks)
+    std::cerr << concat("rehearse: ", printable(path), ": warning: ", remark, "\n");
+  round_to_int16(heard.samples);
+  return std::move(heard.samples);
 }
 
 double now_s() {
@@ -53,7 +62,7 @@ void expect_distinct_names(const TranscribeRequest& request) {
 
 int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
   const at::NoGradGuard no_gradients;
-  const AudioReaders readers;
+  const AudioReaders readers(AudioReader::Context{.reads_pipes = true});
   const int32_t blank = recognizer.tokenizer().size();  // behind the last token
   std::map<std::string, Logits> kept;
   int code = kExitOk;
@@ -83,7 +92,7 @@ int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
     char speed[96];
     std::snprintf(speed, sizeof speed, "%.2f s of audio in %.3f s, real-time factor %.4f", duration_s, took_s,
                   took_s / duration_s);
-    std::cerr << path << ": " << speed << "\n";
+    std::cerr << printable(path) << ": " << speed << "\n";
     if (!request.logits_path.empty()) kept[fs::path(path).filename().string()] = std::move(logits);
   }
   if (!request.logits_path.empty()) write_logits(request.logits_path, kept);
