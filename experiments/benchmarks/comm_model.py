@@ -9,11 +9,15 @@ import argparse, json, math, sys
 WHOLE, LANE, SLOT, MEMORY, PAGE = 4096, 8192, 2 << 20, 64 << 20, 4096  # mpi_exchange.cpp, host_memory.cpp
 
 
+def slot_of(ranks):
+    return min(SLOT, MEMORY // (2 * (ranks + 1)) // PAGE * PAGE)
+
+
 def rounds(bytes, local, element=4):
     """Pieces that go through a host's memory one after another."""
     if max(local) == 1:
         return [bytes] if bytes else []
-    slot = min(min(SLOT, MEMORY // (2 * (n + 1)) // PAGE * PAGE) for n in local if n > 1) // element * element
+    slot = min(slot_of(n) for n in local if n > 1) // element * element
     return [min(slot, bytes - at) for at in range(0, bytes, slot)]
 
 
@@ -66,7 +70,7 @@ def gather_model(bytes, local):
     for n in local:
         if n == 1:
             continue
-        slot = rounds(1 << 40, [n], 1)[0]
+        slot = slot_of(n)
         add(total, {"shared_bytes": n * bytes // ranks, "meetings": n * math.ceil(bytes // ranks / slot)})
         if hosts > 1:
             foreign = bytes * (ranks - n) // ranks

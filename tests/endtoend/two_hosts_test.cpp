@@ -96,6 +96,14 @@ TEST_F(TwoHostsRun, TrainToTheSameBitsAsOneHost) {
   EXPECT_THAT(hosts_->processes(2), IsEmpty());
 }
 
+TEST_F(TwoHostsRun, MpirunHasToMissALostHostBeforeRanksMissEachOther) {
+  const ProcessResult result = run_process(line({"--set", "comm.timeout_s=4"}), hosts_->options());
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(
+      complaints(result.err),
+      Contains(HasSubstr("comm.timeout_s: expected more than the 4 s of launch/run.sh --host-timeout; found 4")));
+}
+
 TEST_F(TwoHostsRun, ACutWireEndsBothSidesAndTheRunResumesToTheSameBits) {
   start();
   const auto cut = Clock::now();

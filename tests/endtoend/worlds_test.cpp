@@ -46,6 +46,17 @@ std::vector<std::string> everything(std::vector<std::string> more) {
   return more;
 }
 
+// Neither owns the two processors: each computes with one thread, however large the machine is.
+TEST_F(Worlds, TwoRanksUnderOneCpusetDivideIt) {
+  std::vector<std::string> line = {"taskset", "-c", "0,1"};
+  for (const std::string& word :
+       rehearse_ranks_line(2, tiny_train(folder("confined"), {"--set", "threads=0", "--set", "budget.steps=2"})))
+    line.push_back(word);
+  const ProcessResult result = run_process(line);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("2 rank(s), 1 thread(s) each"), std::string::npos) << result.err;
+}
+
 TEST_F(Worlds, ShardedOptimizerStateGivesTheSameBitsOnTwoRanks) {
   train(2, "whole", everything({}));
   train(2, "sharded", everything({"--set", "optimizer.shard=true"}));

@@ -39,6 +39,13 @@ struct Invitation {
   uint64_t token = 0;
 };
 
+// Some systems refuse memory that could be executed, older ones do not know the word for it.
+int make_memory() {
+  constexpr unsigned kNotExecutable = 8;  // MFD_NOEXEC_SEAL
+  const int descriptor = memfd_create("rehearse", MFD_CLOEXEC | kNotExecutable);
+  return descriptor >= 0 || errno != EINVAL ? descriptor : memfd_create("rehearse", MFD_CLOEXEC);
+}
+
 // Maps, or returns nothing with errno set.
 void* map(int descriptor, size_t bytes) {
   void* begin = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
@@ -78,7 +85,7 @@ std::unique_ptr<HostMemory> HostMemory::open(MPI_Comm host, std::string& reason)
   void* begin = nullptr;
   int descriptor = -1, failed = 0;
   if (rank == 0) {
-    descriptor = memfd_create("rehearse", MFD_CLOEXEC);
+    descriptor = make_memory();
     failed = descriptor < 0 ? errno : posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));
     if (failed == 0 && !(begin = map(descriptor, bytes))) failed = errno;
     invitation = {getpid(), failed == 0 ? descriptor : -1, (uint64_t{std::random_device{}()} << 32) | 1};

@@ -81,7 +81,7 @@ MpiCommunicator::MpiCommunicator(int rank, int size, bool is_one_host, const Com
       lane_(options.trace ? &options.trace->lane("communication") : nullptr),
       exchange_(MpiExchange::own_host()),
       watchdog_(watchdog_options(rank, size, options), is_one_host && shares_network()) {
-  if (rank == exchange_.hosts().front()[0] && !exchange_.refusal().empty())
+  if (!exchange_.refusal().empty())
     std::cerr << concat("warning: ranks of this host cannot share memory (", exchange_.refusal(),
                         "): they send each other messages, which is slower\n");
   // Before the communication thread exists, MPI calls come from here.

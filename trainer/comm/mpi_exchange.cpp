@@ -91,6 +91,9 @@ MpiExchange::MpiExchange(int host, size_t longest_message) : messages_(longest_m
   // The first rank of those that share memory stands for them; host numbers may be anything.
   int first = rank_;
   if (memory_) MPI_Bcast(&first, 1, MPI_INT, 0, local);
+  int local_rank = 0;
+  MPI_Comm_rank(local, &local_rank);
+  if (local_rank > 0) refusal_.clear();  // one of them says it
   MPI_Comm_free(&local);
   std::vector<int> firsts(static_cast<size_t>(size));
   MPI_Allgather(&first, 1, MPI_INT, firsts.data(), 1, MPI_INT, MPI_COMM_WORLD);

@@ -34,7 +34,7 @@ class MpiExchange {
   int barrier();
 
   const std::vector<std::vector<int>>& hosts() const { return hosts_; }
-  // Why ranks of one machine do not share memory; empty where they do.
+  // Why ranks of one machine do not share memory, on the first of them; empty where they do.
   const std::string& refusal() const { return refusal_; }
   Traffic traffic() const;
 
