@@ -89,11 +89,11 @@ struct PackedPath {
 };
 std::optional<PackedPath> parse_packed_path(const std::string& path);
 
-// Reads packed audio. A shard's checksum is verified once, before HDF5 opens it; after that a read is one pread.
-// Thread-safe.
+// Reads packed audio. A shard's checksum is verified once, before HDF5 opens it; after that a read is one of its file.
+// What fails is tried again (data/sound/byte_source.h). Thread-safe; files outlives it.
 class PackedAudio {
  public:
-  PackedAudio();
+  explicit PackedAudio(ReadLayer& files);
   ~PackedAudio();
   AudioClip read(const PackedPath& path, double offset_s, double duration_s) const;
   double duration_s(const PackedPath& path) const;
@@ -101,6 +101,7 @@ class PackedAudio {
  private:
   class Shard;
   const Shard& shard_at(const fs::path& path) const;
+  ReadLayer& files_;
   mutable std::mutex mutex_;
   mutable std::map<fs::path, std::unique_ptr<Shard>> shards_;
 };

@@ -1,14 +1,11 @@
-// The reading side of packs: checksum once, then pread.
-#include <fcntl.h>
-#include <unistd.h>
-
+// The reading side of packs: checksum once, then one read per utterance.
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <span>
 #include <utility>
 
 #include "data/packed.h"
+#include "data/sound/byte_source.h"
 #include "data/sound_file.h"
 #include "trainer/base/error.h"
 
@@ -18,21 +15,9 @@ namespace {
 constexpr size_t kMostRowDigits = 9;
 // A part that ends this close to the stored end is read to the end: durations in manifests are rounded.
 constexpr double kEndSlackSeconds = 1e-3;
-
-// Owner of a file descriptor.
-class Descriptor {
- public:
-  explicit Descriptor(const fs::path& path) : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (value_ < 0) throw DataError(path.string(), ": expected a readable shard; found none");
-  }
-  ~Descriptor() { ::close(value_); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int value() const { return value_; }
-
- private:
-  int value_;
-};
+// A shard that failed is opened and summed up again after this long, then after twice as long, and so on.
+constexpr double kFirstPause_s = 30;
+constexpr double kLongestPause_s = 600;
 
 std::vector<int16_t> int16_of(std::span<const std::byte> bytes) {
   std::vector<int16_t> grid(bytes.size() / 2);
@@ -59,15 +44,17 @@ std::optional<PackedPath> parse_packed_path(const std::string& path) {
   return PackedPath{path.substr(0, hash), std::stoull(digits)};
 }
 
-// One shard, opened by its first reader. A shard that failed once fails again without another checksum.
+// One shard, opened by its first reader. One that failed fails again without another checksum for a while, and is whole
+// again as soon as it can be opened: what failed may have been the network.
 class PackedAudio::Shard {
  public:
-  explicit Shard(fs::path path) : path_(std::move(path)) {}
+  Shard(fs::path path, ReadLayer& files) : path_(std::move(path)), files_(files) {}
 
   const ShardLayout& layout() const {
     const std::lock_guard lock(mutex_);
-    if (!failure_.empty()) throw DataError(failure_);
-    if (!descriptor_) open();
+    if (source_) return layout_;
+    if (!failure_.empty() && files_.now_s() < retry_at_s_) throw DataError(failure_);
+    open();
     return layout_;
   }
 
@@ -88,41 +75,41 @@ class PackedAudio::Shard {
   void open() const {
     try {
       verify_shard(path_);
-      auto descriptor = std::make_unique<Descriptor>(path_);
+      auto source = std::make_unique<ByteSource>(path_.string(), files_);
       layout_ = read_shard_layout(path_);
-      descriptor_ = std::move(descriptor);
+      source_ = std::move(source);
     } catch (const DataError& failure) {
       failure_ = failure.what();
+      retry_at_s_ = files_.now_s() + pause_s_;
+      pause_s_ = std::min(2 * pause_s_, kLongestPause_s);
       throw;
     }
   }
 
   std::vector<std::byte> read_bytes(uint64_t offset, uint64_t count) const {
     std::vector<std::byte> bytes(count);
-    for (uint64_t done = 0; done < count;) {
-      const ssize_t got =
-          ::pread(descriptor_->value(), bytes.data() + done, count - done, static_cast<off_t>(offset + done));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) throw DataError(path_.string(), ": expected ", count, " bytes at ", offset, "; found ", done);
-      done += static_cast<uint64_t>(got);
-    }
+    const size_t done = source_->read_at(offset, bytes);
+    if (done < count) throw DataError(path_.string(), ": expected ", count, " bytes at ", offset, "; found ", done);
     return bytes;
   }
 
   fs::path path_;
+  ReadLayer& files_;
   mutable std::mutex mutex_;
   mutable std::string failure_;
+  mutable double retry_at_s_ = 0;
+  mutable double pause_s_ = kFirstPause_s;
   mutable ShardLayout layout_;
-  mutable std::unique_ptr<Descriptor> descriptor_;
+  mutable std::unique_ptr<const ByteSource> source_;
 };
 
-PackedAudio::PackedAudio() = default;
+PackedAudio::PackedAudio(ReadLayer& files) : files_(files) {}
 PackedAudio::~PackedAudio() = default;
 
 const PackedAudio::Shard& PackedAudio::shard_at(const fs::path& path) const {
   const std::lock_guard lock(mutex_);
   auto& shard = shards_[path];
-  if (!shard) shard = std::make_unique<Shard>(path);
+  if (!shard) shard = std::make_unique<Shard>(path, files_);
   return *shard;
 }
 

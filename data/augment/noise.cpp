@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "data/augment/augmentation.h"
+#include "data/mean_power.h"
 #include "data/readers/audio_reader.h"
 #include "trainer/base/files.h"
 #include "trainer/base/registry.h"
@@ -14,12 +15,6 @@
 namespace rehearse {
 
 namespace {
-
-double mean_square(const std::vector<float>& samples) {
-  double sum = 0;
-  for (float sample : samples) sum += static_cast<double>(sample) * static_cast<double>(sample);
-  return samples.empty() ? 0 : sum / static_cast<double>(samples.size());
-}
 
 std::vector<float> white(size_t length, const RandomKey& key) {
   std::vector<float> noise(length);
@@ -103,18 +98,18 @@ class Noise final : public Augmentation {
     const AudioReaders readers;
     for (const std::string& file : files) {
       recordings_.push_back(readers.read(file, 0, 0, context.sample_rate_hz));
-      if (mean_square(recordings_.back()) == 0)
+      if (mean_power(recordings_.back()) == 0)
         throw DataError(file, ": expected noise; found silence; take the file out of the list");
     }
   }
 
   void apply(std::vector<float>& samples, const RandomKey& key) const override {
     if (key.uniform(0) >= options_.share) return;
-    const double signal = mean_square(samples);
+    const double signal = mean_power(samples);
     if (signal == 0) return;  // no level of noise has a ratio to silence
     const double snr_db = options_.min_snr_db + (options_.max_snr_db - options_.min_snr_db) * key.uniform(1);
     const std::vector<float> noise = make(samples.size(), key);
-    const double power = mean_square(noise);
+    const double power = mean_power(noise);
     if (power == 0) return;  // a silent stretch of a recording
     const auto factor = static_cast<float>(std::sqrt(signal / (power * std::pow(10.0, snr_db / 10))));
     for (size_t i = 0; i < samples.size(); ++i) samples[i] += factor * noise[i];

@@ -1,6 +1,7 @@
 // Utterances of a packed corpus, named "folder/shard-00000.h5#7".
 #include "data/packed.h"
 #include "data/readers/audio_reader.h"
+#include "data/sound/byte_source.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 
@@ -14,7 +15,8 @@ class PackReader : public AudioReader {
   };
   static constexpr const char* kExample = "{type: packed}";
 
-  PackReader(const Options&, const Context&) {}
+  PackReader(const Options&, const Context& context)
+      : audio_(context.files != nullptr ? *context.files : ReadLayer::system()) {}
 
   bool accepts(const std::string& path) const override { return parse_packed_path(path).has_value(); }
 

@@ -25,13 +25,6 @@ void scale(Samples& samples, double factor) {
 
 }  // namespace
 
-double mean_power(const Samples& samples) {
-  if (samples.empty()) return 0;
-  double sum = 0;
-  for (float sample : samples) sum += static_cast<double>(sample) * sample;
-  return sum / static_cast<double>(samples.size());
-}
-
 void set_level(Samples& samples, double level_db) {
   const double power = mean_power(samples);
   if (power > 0) scale(samples, from_db(level_db) / std::sqrt(power));

@@ -5,13 +5,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "data/mean_power.h"
 #include "trainer/base/random.h"
 
 namespace rehearse::synth {
 
 using Samples = std::vector<float>;
-
-double mean_power(const Samples& samples);  // mean of squares; 0 for no samples
 
 // Scales to this root mean square, in dB relative to full scale. Silence stays silence.
 void set_level(Samples& samples, double level_db);

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "audio_support.h"
+#include "data/sound/byte_source.h"
 #include "data/sound_file.h"
 #include "trainer/base/error.h"
 
@@ -180,6 +182,41 @@ TEST_P(PackedCorpus, ThreadsReadTheSameSamples) {
       });
   }
   for (const auto& result : results) EXPECT_EQ(result, results[0]);
+}
+
+// A clock that the test moves, and reads that fail at first.
+class PassingTrouble : public ReadLayer {
+ public:
+  int64_t read_at(int descriptor, std::span<std::byte> to, uint64_t offset) override {
+    return num_failures-- > 0 ? -EIO : ReadLayer::read_at(descriptor, to, offset);
+  }
+  void wait(double seconds) override { time_s += seconds; }
+  double now_s() override { return time_s; }
+  void say(const std::string&) override {}
+  int num_failures = 0;
+  double time_s = 0;
+};
+
+TEST(PackReader, AFailureThatPassesCostsAFewTriesAndADamagedShardIsReadOnceItIsWhole) {
+  TemporaryFolder folder;
+  FileLayer files;
+  pack(make_source(folder, 3), folder.path() / "pack", {}, files);
+  PassingTrouble trouble;
+  const AudioReaders readers(AudioReader::Context{.files = &trouble});
+  const std::string shard = folder / "pack/shard-00000.h5";
+  const std::string whole = testing::read_file(shard);
+  write_file(shard, whole.substr(0, whole.size() / 2));
+  EXPECT_THROW(readers.read(shard + "#0", 0, 0, 16000), DataError);
+  write_file(shard, whole);
+  EXPECT_THROW(readers.read(shard + "#0", 0, 0, 16000), DataError) << "not summed up again for every utterance";
+  trouble.time_s += 31;
+  EXPECT_NO_THROW(readers.read(shard + "#0", 0, 0, 16000));
+  trouble.num_failures = 3;
+  EXPECT_NO_THROW(readers.read(shard + "#1", 0, 0, 16000));
+  trouble.num_failures = 1000;
+  EXPECT_THROW(readers.read(shard + "#1", 0, 0, 16000), PassingError);
+  trouble.num_failures = 0;
+  EXPECT_NO_THROW(readers.read(shard + "#1", 0, 0, 16000)) << "nothing is remembered against it";
 }
 
 // Fails at the n-th file operation, as a crash there would look.
