@@ -1,7 +1,9 @@
 #include "data/packed.h"
 
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -24,6 +26,36 @@ constexpr uint64_t kLeastShardBytes = 64u << 10;
 constexpr uint64_t kHeaderBytes = 16u << 10;  // HDF5's own structures, generously
 constexpr uint64_t kIndexBytesPerRow = 3 * sizeof(uint64_t) + sizeof(uint8_t);
 
+bool is_there(const fs::path& path) {
+  std::error_code failure;
+  const bool is_there = fs::exists(path, failure);
+  if (failure) throw CommError(path.string(), ": expected to look at it; found ", failure.message());
+  return is_there;
+}
+
+uint64_t length_of(const fs::path& path) {
+  std::error_code failure;
+  const uint64_t bytes = fs::file_size(path, failure);
+  if (failure) throw CommError(path.string(), ": expected the file just written; found ", failure.message());
+  return bytes;
+}
+
+// A file that goes unless it was renamed to what it was written for.
+class Temporary {
+ public:
+  explicit Temporary(fs::path path) : path_(std::move(path)) {}
+  ~Temporary() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
 std::string shard_name(size_t number) {
   char name[32];
   std::snprintf(name, sizeof(name), "shard-%05zu.h5", number);
@@ -36,11 +68,12 @@ PackContents::Shard shard_of(const nlohmann::json& fields) {
           fields.at("samples").get<uint64_t>()};
 }
 
-// The line as it stands in the pack: another audio path, no offset, and the stable id spelled out.
+// The line as it stands in the pack: another audio path, no offset and channel, and the stable id spelled out.
 std::string packed_line(const std::string& line, const std::string& audio_filepath, const std::string& id) {
   ordered_json fields = ordered_json::parse(line);
   fields["audio_filepath"] = audio_filepath;
   fields.erase("offset");
+  fields.erase("channel");
   fields["id"] = id;
   return fields.dump() + "\n";
 }
@@ -48,7 +81,7 @@ std::string packed_line(const std::string& line, const std::string& audio_filepa
 // What a line says beside the place of its audio, whatever the order of its fields.
 uint64_t hash_of_fields(const std::string& line) {
   auto fields = nlohmann::json::parse(line);
-  for (const char* place : {"audio_filepath", "offset", "id"}) fields.erase(place);
+  for (const char* place : {"audio_filepath", "offset", "channel", "id"}) fields.erase(place);
   return hash_text(fields.dump());
 }
 
@@ -128,18 +161,17 @@ void verify_shard(const fs::path& path) {
 
 // The shard being filled; its encoded bytes are spooled to a temporary file.
 struct PackWriter::OpenShard {
-  explicit OpenShard(const fs::path& path) : spool_path(path), spool(path, std::ios::binary | std::ios::trunc) {
-    if (!spool) throw CommError(path.string(), ": expected to create a file; found no permission or no space");
+  explicit OpenShard(const fs::path& path) : file(path), spool(path, std::ios::binary | std::ios::trunc) {
+    expect_good("to create it");
   }
-  ~OpenShard() {
-    std::error_code ignored;
-    fs::remove(spool_path, ignored);
+  void expect_good(const char* what) const {
+    if (!spool) throw CommError(file.path().string(), ": expected ", what, "; found ", std::strerror(errno));
   }
   uint64_t file_bytes() const {
     return kHeaderBytes + audio_bytes + manifest.size() + index.size() * kIndexBytesPerRow;
   }
 
-  fs::path spool_path;
+  Temporary file;
   std::ofstream spool;
   ShardIndex index;
   std::string manifest;
@@ -151,19 +183,22 @@ PackWriter::PackWriter(const fs::path& folder, const Options& options, FileLayer
     : folder_((make_folder(folder), folder)), options_(options), files_(files), lock_(folder / "pack.lock") {
   if (options_.shard_bytes < kLeastShardBytes)
     throw ConfigError("pack: shard size: expected at least ", kLeastShardBytes, " bytes; found ", options_.shard_bytes);
-  if (fs::exists(folder_ / kContentsFile)) {
+  if (is_there(folder_ / kContentsFile)) {
     contents_ = read_pack_contents(folder_);
     if (contents_.sample_rate_hz != options_.sample_rate_hz)
       throw ConfigError((folder_ / kContentsFile).string(), ": expected ", contents_.sample_rate_hz,
                         " Hz as in the shards there; found ", options_.sample_rate_hz,
                         " Hz; use that rate or another folder");
   } else {
-    if (fs::exists(folder_ / shard_name(0)))
+    if (is_there(folder_ / shard_name(0)))
       throw DataError((folder_ / kContentsFile).string(), ": expected it beside ", shard_name(0),
                       "; found none; restore it or use another folder");
     contents_.sample_rate_hz = options_.sample_rate_hz;
     write_contents();
   }
+  // What a writer that was killed has left.
+  for (const std::string& name : {std::string("audio.tmp"), shard_name(contents_.shards.size()) + ".tmp"})
+    Temporary(folder_ / name);
   recover_manifest();
 }
 
@@ -172,7 +207,7 @@ PackWriter::~PackWriter() = default;
 void PackWriter::read_entries() {
   entries_.clear();
   const fs::path path = folder_ / kManifestFile;
-  if (!fs::exists(path)) return;
+  if (!is_there(path)) return;
   scan_manifest(path.string(), [&](Utterance&& utterance, const std::string& line) {
     entries_[utterance.id] = {hash_of_fields(line), utterance.duration_s};
   });
@@ -187,7 +222,7 @@ void PackWriter::recover_manifest() {
   if (entries_.size() == expected) return;
   const fs::path path = folder_ / kManifestFile;
   std::unordered_map<std::string, std::string> newest;
-  if (fs::exists(path))
+  if (is_there(path))
     scan_manifest(path.string(),
                   [&](Utterance&& utterance, const std::string& line) { newest[stable_id_text(utterance.id)] = line; });
   std::string lines;
@@ -229,7 +264,7 @@ void PackWriter::add(const Utterance& utterance, const std::string& line, const 
 
   const std::string name = shard_name(contents_.shards.size()) + "#" + std::to_string(open_->index.size());
   open_->spool.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  if (!open_->spool) throw CommError(open_->spool_path.string(), ": expected to write; found no space");
+  open_->expect_good("to write to it");
   open_->index.offset.push_back(open_->audio_bytes);
   open_->index.bytes.push_back(bytes.size());
   open_->index.samples.push_back(samples.size());
@@ -251,28 +286,19 @@ void PackWriter::finish() {
 void PackWriter::commit_shard() {
   const std::unique_ptr<OpenShard> shard = std::move(open_);
   shard->spool.close();
-  if (!shard->spool) throw CommError(shard->spool_path.string(), ": expected to write; found no space");
+  shard->expect_good("to write to it");
   const std::string name = shard_name(contents_.shards.size());
-  const fs::path temporary = folder_ / (name + ".tmp");
-  write_shard(temporary, shard->spool_path, shard->index, shard->manifest, options_.sample_rate_hz);
-  PackContents::Shard entry{name, sha256_of_file(temporary), fs::file_size(temporary), shard->index.size(),
+  const Temporary temporary(folder_ / (name + ".tmp"));
+  write_shard(temporary.path(), shard->file.path(), shard->index, shard->manifest, options_.sample_rate_hz);
+  PackContents::Shard entry{name, sha256_of_file(temporary.path()), length_of(temporary.path()), shard->index.size(),
                             shard->samples};
-  files_.rename(temporary, folder_ / name);
+  files_.rename(temporary.path(), folder_ / name);
   files_.sync_folder(folder_);
   contents_.shards.push_back(std::move(entry));
   write_contents();
 
   const fs::path manifest = folder_ / kManifestFile;
-  const fs::path longer = folder_ / "manifest.jsonl.tmp";
-  fs::remove(longer);
-  if (fs::exists(manifest)) fs::copy_file(manifest, longer);
-  std::ofstream out(longer, std::ios::binary | std::ios::app);
-  out << shard->manifest;
-  out.close();
-  if (!out) throw CommError(longer.string(), ": expected to write; found no space");
-  sync_file(longer);
-  files_.rename(longer, manifest);
-  files_.sync_folder(folder_);
+  replace_text(files_, manifest, (is_there(manifest) ? read_text(manifest) : "") + shard->manifest);
 }
 
 void PackWriter::write_contents() {

@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <iomanip>
+
+#include "trainer/base/error.h"
+
 namespace rehearse {
 namespace {
 
@@ -44,6 +48,13 @@ TEST(Printable, QuotesAreCutBetweenCharacters) {
   EXPECT_EQ(quoted("ßßß", 3), "\"ß…\"");
   EXPECT_THAT(quoted(std::string(10000, 'x')), StartsWith("\"xxx"));
   EXPECT_LT(quoted(std::string(10000, 'x')).size(), 130u);
+}
+
+TEST(Printable, QuotedIsOursForEveryKindOfText) {
+  std::string text = "a\x1b";
+  const std::string constant = text;
+  EXPECT_EQ(concat(quoted(text), quoted(constant), quoted(std::string(text)), quoted(std::string_view(text))),
+            R"("a\x1b""a\x1b""a\x1b""a\x1b")");
 }
 
 }  // namespace

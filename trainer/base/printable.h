@@ -15,5 +15,15 @@ std::string printable_lines(std::string_view text);
 
 // In quotation marks, cut after about max_bytes (between characters): "seven eig…".
 std::string quoted(std::string_view text, size_t max_bytes = 120);
+// Exact matches: for a std::string, std::quoted would be found first, which escapes no control characters.
+inline std::string quoted(const char* text, size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
+inline std::string quoted(const std::string& text, size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
+inline std::string quoted(std::string& text, size_t max_bytes = 120) {
+  return quoted(std::string_view(text), max_bytes);
+}
 
 }  // namespace rehearse

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "trainer/base/error.h"
-#include "trainer/engine/json_fields.h"
+#include "trainer/base/json_fields.h"
 #include "trainer/engine/table.h"
 
 namespace rehearse {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "trainer/base/error.h"
-#include "trainer/engine/json_fields.h"
+#include "trainer/base/json_fields.h"
 
 namespace rehearse {
 namespace {

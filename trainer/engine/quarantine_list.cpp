@@ -10,6 +10,7 @@
 #include "data/sampler/quarantine.h"
 #include "data/sampler/saved_state.h"
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
 #include "trainer/engine/evaluation.h"
 #include "trainer/engine/progress.h"
 #include "trainer/engine/table.h"
@@ -75,19 +76,13 @@ void read_goodness(const State& state, std::map<std::string, SetAsideShare>& dom
   });
 }
 
-std::string without_control(std::string text) {
-  for (char& byte : text)
-    if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7F) byte = ' ';
-  return text;
-}
-
 // The end of the path tells files apart; segments of one file differ in their offset.
 std::string short_name(const Utterance& utterance) {
   constexpr size_t kWidth = 32;
   const fs::path path = utterance.audio_path;
   std::string name = (path.parent_path().filename() / path.filename()).string();
   if (utterance.offset_s > 0) name += concat(" @", format_duration(utterance.offset_s));
-  name = without_control(name);
+  name = printable(name);
   if (display_width(name) <= kWidth) return name;
   const auto is_continuation = [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; };
   while (display_width(name) >= kWidth)
@@ -114,7 +109,7 @@ std::string share_table(const std::vector<SetAsideShare>& shares, const std::str
     const char* note = !one.is_good                     ? "too hard to judge texts: its median CER is above 20 %"
                        : is_full && one.speaker.empty() ? "no more than a quarter is set aside: hard, rather than wrong"
                                                         : "";
-    table.add_row({without_control(one.speaker.empty() ? one.domain : one.domain + " / " + one.speaker),
+    table.add_row({printable(one.speaker.empty() ? one.domain : one.domain + " / " + one.speaker),
                    std::to_string(one.utterances), std::to_string(one.wrong_texts),
                    format_percent(static_cast<double>(one.wrong_texts) / static_cast<double>(one.utterances)),
                    std::to_string(one.bad_files), note});
@@ -129,7 +124,7 @@ std::string utterance_table(const QuarantineList& list, size_t most, size_t widt
     if (rows.size() > most) break;
     rows.push_back({one.is_bad_file ? "unreadable" : format_percent(one.cer),
                     one.is_bad_file ? "-" : format_percent(one.cut), std::to_string(one.step),
-                    std::to_string(one.visits), without_control(one.utterance.domain), short_name(one.utterance)});
+                    std::to_string(one.visits), printable(one.utterance.domain), short_name(one.utterance)});
   }
   size_t taken = 0;
   for (size_t column = 0; column < rows[0].size(); ++column) {
@@ -149,7 +144,7 @@ std::string utterance_table(const QuarantineList& list, size_t most, size_t widt
     const size_t path = one.reason.starts_with(one.utterance.audio_path) ? one.utterance.audio_path.size() + 2 : 0;
     const std::string said =
         one.is_bad_file ? one.reason.substr(std::min(path, one.reason.size())) : one.utterance.text;
-    rows[i].push_back(fit_width(without_control(said), text_width));
+    rows[i].push_back(fit_width(printable(said), text_width));
     table.add_row(rows[i]);
   }
   return table.text();
@@ -206,7 +201,8 @@ QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint, std::vector<std
   const bool is_own = manifests.empty();
   if (is_own) manifests = training_manifests(checkpoint);
   for (const std::string& manifest : manifests) {
-    if (is_own && !fs::is_regular_file(manifest))
+    std::error_code absent;
+    if (is_own && !fs::exists(manifest, absent))
       throw DataError(manifest, ": expected a manifest that the run was trained on; found none, seen from ",
                       fs::current_path().string(), "; name the manifests with --manifest");
     scan_manifest(manifest,

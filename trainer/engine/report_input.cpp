@@ -1,7 +1,7 @@
 #include "trainer/engine/report_input.h"
 
 #include "trainer/base/error.h"
-#include "trainer/engine/json_fields.h"
+#include "trainer/base/json_fields.h"
 
 namespace rehearse {
 namespace {

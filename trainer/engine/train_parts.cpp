@@ -29,13 +29,6 @@ std::unique_ptr<Interface> build(ConfigNode node, const std::string& default_typ
 
 }  // namespace
 
-std::vector<Utterance> read_manifests(const std::vector<std::string>& paths) {
-  std::vector<Utterance> all;
-  for (const std::string& path : paths)
-    for (Utterance& utterance : read_manifest(path)) all.push_back(std::move(utterance));
-  return all;
-}
-
 std::vector<uint64_t> ids_of(const Corpus& corpus) {
   std::vector<uint64_t> ids;
   for (const Corpus::Item& item : corpus.items()) ids.push_back(item.utterance.id);

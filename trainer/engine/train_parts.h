@@ -38,8 +38,6 @@ struct RunParts {
   std::unique_ptr<Schedule> schedule;
 };
 
-// All lines of several manifests.
-std::vector<Utterance> read_manifests(const std::vector<std::string>& paths);
 // Stable ids in corpus order.
 std::vector<uint64_t> ids_of(const Corpus& corpus);
 // N: draws of a run with this budget; 0 when only wall time limits it.
