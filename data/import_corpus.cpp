@@ -1,28 +1,69 @@
 #include "data/import_corpus.h"
 
-#include <algorithm>
-#include <unordered_map>
-#include <unordered_set>
-
 #include "data/missing_audio.h"
+#include "data/repetitions.h"
+#include "data/source_files.h"
 #include "data/text/utf8.h"
+#include "data/utterance_fields.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
+#include "trainer/base/printable.h"
 
 namespace rehearse {
 namespace {
 
-// Fills in the duration, or checks the one the source states. DataError when the audio or the text is unusable.
+void apply(const ImportRequest& request, ImportedCorpus& corpus) {
+  for (auto& [utterance, subsets, origin, name] : corpus.items) {
+    if (!request.domain.empty()) utterance.domain = request.domain;
+    if (!request.lang.empty()) utterance.lang = request.lang;
+    if (!request.license.empty()) utterance.license = request.license;
+    if (request.channel) utterance.channel = request.channel;
+  }
+}
+
+// The reason against what the manifest could not say; empty: none.
+std::string reason_against(const Utterance& utterance) {
+  const std::pair<const char*, const std::string&> names[] = {{"domain", utterance.domain},
+                                                              {"speaker", utterance.speaker},
+                                                              {"lang", utterance.lang},
+                                                              {"license", utterance.license}};
+  for (const auto& [field, value] : names)
+    if (!value.empty() && !is_name(value))
+      return concat(field, ": expected a name without control characters, of at most ", kLongestName, " bytes; found ",
+                    quoted(value));
+  for (const std::string* text : {&utterance.text, &utterance.audio_path}) try {
+      code_points(*text);
+    } catch (const DataError& failure) {
+      return failure.what();
+    }
+  for (const unsigned char c : utterance.audio_path)
+    if (c < 0x20 || c == 0x7F)
+      return concat("expected a file name without control characters; found ", quoted(utterance.audio_path));
+  return "";
+}
+
+void keep_what_can_be_said(ImportedCorpus& corpus) {
+  std::vector<ImportedUtterance> usable;
+  for (ImportedUtterance& item : corpus.items) {
+    const std::string reason = reason_against(item.utterance);
+    if (reason.empty())
+      usable.push_back(std::move(item));
+    else
+      corpus.rejected.push_back({item.origin, reason});
+  }
+  corpus.items = std::move(usable);
+}
+
+// Fills in the duration, or checks the one the source states. DataError when the audio is unusable.
 void complete(Utterance& utterance, const AudioReaders& readers) {
-  code_points(utterance.text);
+  constexpr double kHeard_s = 0.01;
+  constexpr int kAnyRateHz = 16000;
   const double measured_s = readers.duration_s(utterance.audio_path);
+  if (utterance.channel) readers.read(utterance.audio_path, 0, kHeard_s, kAnyRateHz, *utterance.channel);  // is it there
   if (utterance.offset_s >= measured_s)
     throw DataError("offset: expected less than ", measured_s, " s; found ", utterance.offset_s);
   if (utterance.duration_s <= 0) utterance.duration_s = measured_s - utterance.offset_s;
   expect_no_missing(utterance.audio_path, utterance.duration_s, measured_s - utterance.offset_s);
-  if (utterance.id == 0)
-    utterance.id = stable_utterance_id(utterance.domain, fs::path(utterance.audio_path).filename().string(),
-                                       utterance.offset_s, utterance.duration_s);
 }
 
 void look_at_audio(ImportedCorpus& corpus, const AudioReaders& readers,
@@ -41,50 +82,11 @@ void look_at_audio(ImportedCorpus& corpus, const AudioReaders& readers,
   corpus.items = std::move(usable);
 }
 
-// Equal file names in different folders get ids from their paths; what is still equal is a repetition.
-void make_ids_unique(ImportedCorpus& corpus, const fs::path& root) {
-  std::unordered_map<uint64_t, size_t> uses;
-  for (const auto& item : corpus.items) ++uses[item.utterance.id];
-  std::unordered_set<uint64_t> seen;
-  std::vector<ImportedUtterance> unique;
-  for (auto& item : corpus.items) {
-    Utterance& utterance = item.utterance;
-    if (uses[utterance.id] > 1) {
-      const std::string path = fs::path(utterance.audio_path).lexically_relative(root).string();
-      utterance.id = stable_utterance_id(utterance.domain, path.empty() ? utterance.audio_path : path,
-                                         utterance.offset_s, utterance.duration_s);
-    }
-    if (seen.insert(utterance.id).second)
-      unique.push_back(std::move(item));
-    else
-      corpus.rejected.push_back({utterance.audio_path, "repeats an earlier utterance"});
-  }
-  corpus.items = std::move(unique);
-}
-
-}  // namespace
-
-// A subset may be called like one of our own files.
-std::string manifest_of_subset(const std::string& subset) {
-  const bool is_taken = subset == "manifest" || subset == "rejected";
-  return subset + (is_taken ? "_subset.jsonl" : ".jsonl");
-}
-
-ImportSummary import_corpus(const Importer& importer, const fs::path& source, const fs::path& folder,
-                            const AudioReaders& readers, const std::function<void(size_t, size_t)>& progress) {
-  ImportedCorpus corpus = importer.read(source);
-  make_folder(folder);
-  look_at_audio(corpus, readers, progress);
-  make_ids_unique(corpus, fs::is_directory(source) ? source : source.parent_path());
-  write_rejected((folder / "rejected.jsonl").string(), corpus.rejected);
-  if (corpus.items.empty())
-    throw DataError(source.string(), ": expected usable utterances; found none, ", corpus.rejected.size(), " rejected",
-                    corpus.rejected.empty() ? "" : ": the first: " + corpus.rejected[0].reason);
-
+ImportSummary write_manifests(ImportedCorpus& corpus, const fs::path& folder) {
   ImportSummary summary;
   std::vector<Utterance> all;
   std::map<std::string, std::vector<Utterance>> parts;
-  for (const auto& [utterance, subsets] : corpus.items) {
+  for (const auto& [utterance, subsets, origin, name] : corpus.items) {
     all.push_back(utterance);
     summary.seconds += utterance.duration_s;
     for (const std::string& subset : subsets) parts[subset].push_back(utterance);
@@ -97,7 +99,38 @@ ImportSummary import_corpus(const Importer& importer, const fs::path& source, co
   }
   summary.utterances = all.size();
   summary.rejected = std::move(corpus.rejected);
+  summary.skipped = std::move(corpus.skipped);
+  summary.notes = std::move(corpus.notes);
   return summary;
+}
+
+}  // namespace
+
+// A subset may be called like one of our own files.
+std::string manifest_of_subset(const std::string& subset) {
+  const bool is_taken = subset == "manifest" || subset == "rejected";
+  return subset + (is_taken ? "_subset.jsonl" : ".jsonl");
+}
+
+ImportSummary import_corpus(const Importer& importer, const ImportRequest& request, const AudioReaders& readers,
+                            const std::function<void(size_t, size_t)>& progress) {
+  ImportedCorpus corpus = importer.read(request.source);
+  make_folder(request.folder);
+  apply(request, corpus);
+  merge_repetitions(corpus);  // before the audio is looked at: many tables repeat all rows of others
+  fill_domains(corpus);
+  keep_what_can_be_said(corpus);
+  look_at_audio(corpus, readers, progress);
+  merge_repetitions(corpus);  // now that durations which some rows give and others do not are known
+  set_ids(corpus, is_folder(request.source) ? request.source : request.source.parent_path());
+  std::vector<RejectedSource> left_out = corpus.skipped;
+  left_out.insert(left_out.end(), corpus.rejected.begin(), corpus.rejected.end());
+  write_rejected((request.folder / "rejected.jsonl").string(), left_out);
+  if (corpus.items.empty())
+    throw DataError(request.source.string(), ": expected usable utterances; found none, ", corpus.rejected.size(),
+                    " rejected",
+                    left_out.empty() ? "" : concat(": the first: ", left_out[0].source, ": ", left_out[0].reason));
+  return write_manifests(corpus, request.folder);
 }
 
 }  // namespace rehearse

@@ -13,22 +13,12 @@ std::vector<float> complete_audio(const Utterance& utterance, const AudioReaders
   return samples;
 }
 
-size_t count_utterances(const std::vector<std::string>& manifests) {
-  std::vector<Utterance> all;
-  for (const std::string& manifest : manifests) {
-    std::vector<Utterance> utterances = read_manifest(manifest);
-    all.insert(all.end(), utterances.begin(), utterances.end());
-  }
-  expect_unique_ids(all);
-  return all.size();
-}
-
 }  // namespace
 
 PackSummary pack_corpus(const std::vector<std::string>& manifests, const fs::path& folder,
                         const PackWriter::Options& options, const AudioReaders& readers, FileLayer& files,
                         const std::function<void(size_t, size_t)>& progress) {
-  const size_t total = count_utterances(manifests);
+  const size_t total = read_manifests(manifests).size();
   PackWriter writer(folder, options, files);
   PackSummary summary;
   const auto pack_one = [&](const Utterance& utterance, const std::string& line) {

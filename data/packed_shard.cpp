@@ -40,6 +40,7 @@ class Session {
   Session() : lock_(hdf5_lock()) {
     H5Eget_auto2(H5E_DEFAULT, &print_, &print_data_);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    errno = 0;
   }
   ~Session() { H5Eset_auto2(H5E_DEFAULT, print_, print_data_); }
   Session(const Session&) = delete;
@@ -52,7 +53,17 @@ class Session {
 };
 
 void expect_written(bool is_good, const fs::path& path, const char* what) {
-  if (!is_good) throw CommError(path.string(), ": expected to write ", what, "; HDF5 failed; is the disk full?");
+  if (is_good) return;
+  const int failure = errno;  // of the system call in which HDF5 failed
+  throw CommError(path.string(), ": expected to write ", what, "; found ",
+                  failure == 0 ? "a disk that fails or is full" : std::strerror(failure));
+}
+
+uint64_t length_of(const fs::path& path) {
+  std::error_code failure;
+  const uint64_t bytes = fs::file_size(path, failure);
+  if (failure) throw DataError(path.string(), ": expected a packed shard; found ", failure.message());
+  return bytes;
 }
 
 void expect_read(bool is_good, const fs::path& path, const std::string& what) {
@@ -90,7 +101,7 @@ void write_rows(hid_t file, const fs::path& path, const char* name, const T* row
 // Copies the spooled bytes into one contiguous dataset, a few MiB at a time.
 void write_audio(hid_t file, const fs::path& path, const fs::path& audio_file) {
   std::ifstream spool(audio_file, std::ios::binary);
-  const hsize_t total = fs::file_size(audio_file);
+  const hsize_t total = length_of(audio_file);
   const Hid space(H5Screate_simple(1, &total, nullptr), H5Sclose);
   const Hid layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_layout(layout, H5D_CONTIGUOUS);
@@ -128,7 +139,7 @@ template <class T>
 std::vector<T> read_rows(hid_t file, const fs::path& path, const char* name) {
   const Hid dataset(H5Dopen2(file, name, H5P_DEFAULT), H5Dclose);
   const int64_t count = dataset < 0 ? -1 : rows_of(dataset);
-  expect_read(count >= 0 && count <= static_cast<int64_t>(fs::file_size(path)), path, concat("dataset ", name));
+  expect_read(count >= 0 && count <= static_cast<int64_t>(length_of(path)), path, concat("dataset ", name));
   std::vector<T> rows(static_cast<size_t>(count));
   if (count > 0)
     expect_read(H5Dread(dataset, memory_type(T{}), H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()) >= 0, path,
@@ -213,7 +224,7 @@ ShardLayout read_shard_layout(const fs::path& path) {
   const int64_t bytes = audio < 0 ? -1 : rows_of(audio);
   const haddr_t address = audio < 0 ? HADDR_UNDEF : H5Dget_offset(audio);
   expect_read(bytes > 0 && address != HADDR_UNDEF, path, "a contiguous dataset audio");
-  expect_read(address + static_cast<uint64_t>(bytes) <= fs::file_size(path), path, "all of the dataset audio");
+  expect_read(address + static_cast<uint64_t>(bytes) <= length_of(path), path, "all of the dataset audio");
   layout.audio_file_offset = address;
   layout.audio_bytes = static_cast<uint64_t>(bytes);
   expect_rows_inside(layout, path);

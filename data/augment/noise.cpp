@@ -2,14 +2,13 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <numbers>
-#include <sstream>
 
 #include "data/augment/augmentation.h"
 #include "data/mean_power.h"
 #include "data/readers/audio_reader.h"
-#include "trainer/base/files.h"
+#include "data/text_lines.h"
+#include "data/utterance_fields.h"
 #include "trainer/base/registry.h"
 
 namespace rehearse {
@@ -50,16 +49,11 @@ std::vector<float> pink(size_t length, const RandomKey& key) {
 // it.
 std::vector<std::string> files_of(const std::string& manifest) {
   std::vector<std::string> files;
-  std::istringstream lines(read_text(manifest));
-  int line_number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++line_number;
-    if (line.empty()) continue;
-    const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (!json.is_object() || !json.contains("audio_filepath") || !json["audio_filepath"].is_string())
-      throw DataError(manifest, ":", line_number, ": expected an object with audio_filepath; found ",
-                      line.substr(0, 80));
-    files.push_back((fs::path(manifest).parent_path() / json["audio_filepath"].get<std::string>()).string());
+  TextLines lines(manifest);
+  for (std::string line; lines.next(line);) {
+    if (line.find_first_not_of(" \t") == std::string::npos) continue;
+    const UtteranceFields fields(lines.where(), line, FieldRules::kOwn);
+    files.push_back((fs::path(manifest).parent_path() / fields.path("audio_filepath")).string());
   }
   return files;
 }

@@ -1,16 +1,49 @@
 // LibriSpeech and corpora laid out like it: <subset>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt beside the
 // audio.
 #include <algorithm>
-#include <fstream>
+#include <cctype>
+#include <map>
 
 #include "data/importers/importer.h"
+#include "data/source_files.h"
+#include "data/text_lines.h"
 #include "trainer/base/error.h"
+#include "trainer/base/files.h"
 #include "trainer/base/registry.h"
 
 namespace rehearse {
 namespace {
 
 constexpr const char* kTranscriptEnd = ".trans.txt";
+
+// What a corpus says of itself in README.TXT and LICENSE.TXT.
+struct Statement {
+  std::string lang, license;
+};
+
+bool is_called(const fs::path& path, const std::string& name) {
+  std::string lower = path.filename().string();
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower == name;
+}
+
+Statement statement_in(const fs::path& folder) {
+  constexpr size_t kMostBytes = 1u << 20;
+  Statement said;
+  const SourceFiles pages = files_below(
+      folder, [](const fs::path& path) { return is_called(path, "readme.txt") || is_called(path, "license.txt"); },
+      false);
+  for (const fs::path& page : pages.files) {
+    std::error_code failure;
+    if (!fs::is_regular_file(page, failure) || fs::file_size(page, failure) > kMostBytes || failure) continue;
+    const std::string text = read_text(page);
+    const auto has = [&](const char* words) { return text.find(words) != std::string::npos; };
+    if (has("English speech")) said.lang = "en";
+    if (has("CC BY 4.0") || has("CC-BY-4.0") || has("Attribution 4.0") || has("licenses/by/4.0"))
+      said.license = "CC-BY-4.0";
+  }
+  return said;
+}
 
 class LibrispeechImporter : public Importer {
  public:
@@ -19,63 +52,90 @@ class LibrispeechImporter : public Importer {
   };
   static constexpr const char* kExample = "{type: librispeech}";
 
-  LibrispeechImporter(const Options&, const Context& context)
-      : domain_(context.domain.empty() ? "librispeech" : context.domain) {}
+  LibrispeechImporter(const Options&, const Context&) {}
 
   ImportedCorpus read(const fs::path& source) const override {
-    if (!fs::is_directory(source))
+    if (!is_folder(source))
       throw DataError(source.string(), ": expected a folder with *", kTranscriptEnd, "; found no folder");
-    std::vector<fs::path> transcripts;
-    for (const auto& entry : fs::recursive_directory_iterator(source))
-      if (entry.path().string().ends_with(kTranscriptEnd)) transcripts.push_back(entry.path());
-    std::sort(transcripts.begin(), transcripts.end());
-    ImportedCorpus corpus;
-    for (const fs::path& transcript : transcripts) read_transcript(transcript, subset_of(transcript), corpus);
-    if (transcripts.empty()) throw DataError(source.string(), ": expected *", kTranscriptEnd, " below it; found none");
-    return corpus;
+    const SourceFiles found = files_below(source, [](const fs::path& path) {
+      return path.string().ends_with(kTranscriptEnd) || path.filename() == "transcripts.txt";
+    });
+    Reading reading;
+    reading.corpus.skipped = found.unreadable;
+    size_t num_others = 0;
+    for (const fs::path& path : found.files) {
+      const bool is_other = !path.string().ends_with(kTranscriptEnd);
+      num_others += is_other ? 1 : 0;
+      if (!is_other) read_transcript(path, reading);
+    }
+    if (found.files.size() > num_others) return std::move(reading.corpus);
+    throw DataError(source.string(), ": expected *", kTranscriptEnd, " below it; found ",
+                    num_others > 0 ? "transcripts.txt, as in Multilingual LibriSpeech; use `import mls`"
+                    : found.unreadable.empty()
+                        ? "none"
+                        : concat("none, and ", found.unreadable.size(), " folders that cannot be read, the first ",
+                                 found.unreadable[0].source));
   }
 
  private:
-  void read_transcript(const fs::path& path, const std::string& subset, ImportedCorpus& corpus) const {
-    std::ifstream file(path);
-    std::string line;
-    for (size_t number = 1; std::getline(file, line); ++number) {
-      if (!line.empty() && line.back() == '\r') line.pop_back();
-      if (line.empty()) continue;
-      const size_t space = line.find(' ');
-      const std::string name = line.substr(0, space);
-      if (name.empty() || name.find('/') != std::string::npos) {
-        corpus.rejected.push_back({concat(path.string(), ":", number), "expected \"id text\"; found another line"});
-        continue;
+  struct Reading {
+    ImportedCorpus corpus;
+    std::map<fs::path, Statement> statements;  // by folder
+  };
+
+  static void read_transcript(const fs::path& path, Reading& reading) {
+    const std::string subset = subset_of(path);
+    const Statement said = statement_for(path, reading);
+    try {
+      TextLines lines(path);
+      for (std::string line; lines.next(line);) {
+        if (line.find_first_not_of(" \t") != std::string::npos)
+          add_line(line, path, {said, subset, lines.where()}, reading.corpus);
       }
-      Utterance utterance;
-      utterance.audio_path = audio_of(path.parent_path() / name).string();
-      utterance.text = space == std::string::npos ? "" : line.substr(space + 1);
-      utterance.domain = domain_;
-      utterance.speaker = name.substr(0, name.find('-'));
-      utterance.lang = "en";
-      utterance.license = "CC-BY-4.0";
-      corpus.items.push_back({std::move(utterance), {subset}});
+    } catch (const DataError& failure) {
+      reading.corpus.rejected.push_back({path.string(), reason_without_path(path.string(), failure.what())});
     }
   }
 
-  // The released audio is FLAC; converted copies keep the name.
-  static fs::path audio_of(const fs::path& stem) {
-    for (const char* extension : {".flac", ".wav", ".ogg", ".opus", ".mp3"}) {
-      const fs::path path = stem.string() + extension;
-      if (fs::exists(path)) return path;
+  struct Place {
+    const Statement& said;
+    const std::string& subset;
+    std::string where;
+  };
+  static void add_line(const std::string& line, const fs::path& path, const Place& place, ImportedCorpus& corpus) {
+    const size_t space = line.find(' ');
+    const std::string name = line.substr(0, space);
+    if (name.empty() || name.find('/') != std::string::npos || space == std::string::npos) {
+      corpus.rejected.push_back({place.where, "expected \"id text\"; found another line"});
+      return;
     }
-    return stem.string() + ".flac";
+    Utterance utterance;
+    utterance.audio_path = audio_with_stem(path.parent_path() / name).string();
+    utterance.text = line.substr(space + 1);
+    utterance.domain = "librispeech";
+    utterance.speaker = name.substr(0, name.find('-'));
+    utterance.lang = place.said.lang;
+    utterance.license = place.said.license;
+    corpus.items.push_back({std::move(utterance), {place.subset}, place.where, ""});
+  }
+
+  // The subset's folder or the corpus' own, above speaker and chapter.
+  static Statement statement_for(const fs::path& transcript, Reading& reading) {
+    const fs::path subset = fs::absolute(transcript).lexically_normal().parent_path().parent_path().parent_path();
+    Statement said;
+    for (const fs::path& folder : {subset.parent_path(), subset}) {
+      const auto [found, is_new] = reading.statements.try_emplace(folder);
+      if (is_new) found->second = statement_in(folder);
+      if (!found->second.lang.empty()) said.lang = found->second.lang;
+      if (!found->second.license.empty()) said.license = found->second.license;
+    }
+    return said;
   }
 
   // The folder above speaker and chapter.
   static std::string subset_of(const fs::path& transcript) {
-    const fs::path above = transcript.parent_path().parent_path().parent_path();
-    const fs::path absolute = fs::absolute(above).lexically_normal();
-    return absolute.filename().empty() ? absolute.parent_path().filename().string() : absolute.filename().string();
+    return fs::absolute(transcript).lexically_normal().parent_path().parent_path().parent_path().filename().string();
   }
-
-  std::string domain_;
 };
 
 REHEARSE_REGISTER(Importer, "librispeech", LibrispeechImporter);

@@ -132,7 +132,8 @@ TEST_F(Commands, AMissingManifestIsADataErrorForEveryVerb) {
   for (const std::vector<std::string>& line : lines) {
     const ProcessResult result = run_rehearse(line);
     EXPECT_EQ(result.exit_code, 3) << line[0];
-    EXPECT_THAT(result.err, HasSubstr("absent.jsonl: expected a manifest; found no readable file")) << line[0];
+    EXPECT_THAT(result.err, HasSubstr("absent.jsonl: expected a readable file; found No such file or directory"))
+        << line[0];
   }
 }
 
@@ -153,12 +154,46 @@ TEST_F(Commands, ImportWritesAManifestThatOthersRead) {
                                    << "\n";
   const ProcessResult result =
       run_rehearse({"import", "nemo", path("nemo.json"), "--out", path("imported"), "--domain", "calls"});
-  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.exit_code, 3) << result.err;
+  EXPECT_THAT(result.out, StartsWith("1 of 2 (50.0 %) left out, all in "));
   EXPECT_THAT(result.out, HasSubstr("imported 1 utterances"));
-  EXPECT_THAT(result.out, HasSubstr("1 rejected"));
+  EXPECT_THAT(result.err, HasSubstr("imported: expected at most 20.0 % left out; found 50.0 % (1 of 2), the first "));
+  EXPECT_THAT(result.err, HasSubstr("raise --max-rejected-share"));
+  EXPECT_EQ(run_rehearse({"import", "nemo", path("nemo.json"), "--out", path("imported"), "--domain", "calls",
+                          "--max-rejected-share", "0.5"})
+                .exit_code,
+            0);
   EXPECT_THAT(read_text(path("imported/manifest.jsonl")), HasSubstr("calls"));
   EXPECT_THAT(result.out, HasSubstr("imported/nemo.jsonl: 1 utterances"));
   EXPECT_EQ(read_text(path("imported/nemo.jsonl")), read_text(path("imported/manifest.jsonl")));
+}
+
+TEST_F(Commands, APackThatLeavesOutTooMuchSaysSoAndKeepsTheRest) {
+  write_wav(path("a.wav"), toy_audio("abc"));
+  std::ofstream(path("half.jsonl")) << R"({"audio_filepath": "a.wav", "text": "abc", "domain": "d", "duration": 0.4})"
+                                    << "\n"
+                                    << R"({"audio_filepath": "b.wav", "text": "abc", "domain": "d", "duration": 0.4})"
+                                    << "\n";
+  const ProcessResult result = run_rehearse({"pack", path("half.jsonl"), "--out", path("half")});
+  EXPECT_EQ(result.exit_code, 3) << result.err;
+  EXPECT_THAT(result.out, StartsWith("1 of 2 (50.0 %) left out, all in "));
+  EXPECT_THAT(result.err, HasSubstr("half: expected at most 20.0 % left out; found 50.0 %"));
+  EXPECT_EQ(run_rehearse({"pack", path("half.jsonl"), "--out", path("half"), "--max-rejected-share", "0.5"}).exit_code,
+            0);
+}
+
+TEST_F(Commands, AManifestWhosePathHasACommaIsTakenWhole) {
+  const std::string run = (toy_folder() / "run").string();
+  fs::create_directories(path("a,b"));
+  for (const char* name : {"a,b/one,two.jsonl", "a,b/three.jsonl"})
+    fs::copy_file(toy_folder() / "v/loud_valid.jsonl", path(name));
+  const ProcessResult both =
+      run_rehearse({"evaluate", run, "--manifest", path("a,b/one,two.jsonl") + "," + path("a,b/three.jsonl"),
+                    "--batch-seconds", "20"});
+  EXPECT_THAT(both.err, ::testing::Not(HasSubstr("No such file or directory"))) << both.err;
+  const ProcessResult absent = run_rehearse({"evaluate", run, "--manifest", path("x.jsonl") + "," + path("y.jsonl")});
+  EXPECT_EQ(absent.exit_code, 3);
+  EXPECT_THAT(absent.err, HasSubstr("x.jsonl: expected a readable file"));
 }
 
 TEST_F(Commands, APackIsScoredLikeItsFiles) {

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "trainer/commands/command.h"
+#include "trainer/commands/manifest_option.h"
 #include "trainer/commands/number_checks.h"
 #include "trainer/engine/evaluate_run.h"
 
@@ -19,10 +20,7 @@ class EvaluateCommand : public Command {
     app.add_option("CHECKPOINT", request_.checkpoint,
                    "checkpoint, or run folder (its best checkpoint, else its newest)")
         ->required();
-    app.add_option("--manifest", request_.manifests, "manifests to score, separated by commas (repeatable)")
-        ->required()
-        ->delimiter(',')
-        ->allow_extra_args(false);
+    add_manifest_option(app, request_.manifests, "manifests to score, separated by commas (repeatable)")->required();
     app.add_option("--step", request_.step, "of a run folder, take the checkpoint of this step")->check(at_least(0));
     app.add_option("--json", request_.json_path, "write all figures here, for `rehearse report --before/--after`");
     app.add_option("--hypotheses", request_.hypotheses_path, "write every utterance here, as JSON Lines");

@@ -4,7 +4,9 @@
 #include <iostream>
 
 #include "data/pack_corpus.h"
+#include "trainer/base/error.h"
 #include "trainer/base/log.h"
+#include "trainer/base/printable.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 
@@ -36,6 +38,9 @@ class PackCommand : public Command {
     app.add_option("--shard-mb", shard_mb_, "longest shard file in MiB")
         ->check(whole_between(1, 1024))
         ->capture_default_str();
+    app.add_option("--max-rejected-share", max_rejected_share_, "more left out than this ends with exit code 3")
+        ->check(number_between(0, 1))
+        ->capture_default_str();
   }
 
   int run() override {
@@ -50,19 +55,29 @@ class PackCommand : public Command {
     log.status("");
     for (size_t i = 0; i < std::min(kListedRejections, summary.rejected.size()); ++i)
       log.warn("left out: ", summary.rejected[i].source, ": ", summary.rejected[i].reason);
-    std::cout << "packed " << summary.packed << " utterances, " << summary.seconds / 3600 << " hours ("
-              << summary.already_there << " were there already, " << summary.updated << " texts updated); shards hold "
-              << summary.shard_bytes << " bytes; " << summary.rejected.size() << " rejected"
-              << (summary.rejected.empty() ? "" : " (all in " + folder_ + "/rejected.jsonl)") << "; train on "
-              << folder_ << "/manifest.jsonl\n";
+    print(summary);
+    expect_few_rejected(folder_, summary.rejected, summary.packed + summary.already_there, max_rejected_share_);
     return kExitOk;
   }
 
  private:
+  void print(const PackSummary& summary) const {
+    const std::string folder = printable(folder_);
+    if (!summary.rejected.empty())
+      std::cout << left_out_text(summary.rejected.size(), summary.packed + summary.already_there) << ", all in "
+                << folder << "/rejected.jsonl\n";
+    std::cout << "packed " << summary.packed << " utterances, " << summary.seconds / 3600 << " hours ("
+              << summary.already_there << " were there already, " << summary.updated << " texts updated); shards hold "
+              << summary.shard_bytes << " bytes; " << summary.rejected.size() << " rejected; train on " << folder
+              << "/manifest.jsonl\n"
+              << std::flush;
+  }
+
   std::vector<std::string> manifests_;
   std::string folder_;
   std::string encoding_ = "flac";
   uint64_t shard_mb_ = 1024;
+  double max_rejected_share_ = 0.2;
   PackWriter::Options options_;
 };
 

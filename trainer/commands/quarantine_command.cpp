@@ -4,7 +4,9 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
+#include "trainer/base/printable.h"
 #include "trainer/commands/command.h"
+#include "trainer/commands/manifest_option.h"
 #include "trainer/commands/number_checks.h"
 #include "trainer/engine/checkpoint_report.h"
 #include "trainer/engine/quarantine_list.h"
@@ -26,10 +28,9 @@ class QuarantineCommand : public Command {
   void declare(CLI::App& app) override {
     app.add_option("CHECKPOINT", path_, "a checkpoint, or a run folder, whose newest one counts")->required();
     app.add_option("--step", step_, "of a run folder, take the checkpoint of this step")->check(at_least(0));
-    app.add_option("--manifest", manifests_,
-                   "where the utterances are looked up, separated by commas; default: the"
-                   " manifests that the run was trained on")
-        ->delimiter(',');
+    add_manifest_option(app, manifests_,
+                        "where the utterances are looked up, separated by commas (repeatable); default: the"
+                        " manifests that the run was trained on");
     app.add_option("--most", most_, "utterances to show")->check(at_least(1))->capture_default_str();
     app.add_option("--out", out_, "also write all that can be read as a manifest, the worst first");
   }
@@ -37,20 +38,21 @@ class QuarantineCommand : public Command {
     expect_writable("--out", out_);
     const LoadedCheckpoint checkpoint = load_checkpoint(chosen(), true);
     const QuarantineList list = quarantine_of(checkpoint, manifests_);
-    std::cout << checkpoint.path.string() << ": " << list.utterances.size() << " utterance(s) set aside\n\n"
+    std::cout << printable(checkpoint.path.string()) << ": " << list.utterances.size() << " utterance(s) set aside\n\n"
               << quarantine_text(list, most_, terminal_width());
     if (list.unknown > 0) std::cerr << list.unknown << " more are set aside, but not in the manifests any longer\n";
     if (out_.empty()) return kExitOk;
     FileLayer files;
     replace_text(files, out_, quarantine_manifest(list));
-    std::cout << "wrote " << out_ << "\n";
+    std::cout << "wrote " << printable(out_) << "\n";
     return kExitOk;
   }
 
  private:
   fs::path chosen() const {
     const fs::path folder = fs::path(path_) / "checkpoints";
-    if (step_ >= 0 || !fs::is_directory(folder)) return choose_checkpoint(path_, step_);
+    std::error_code absent;
+    if (step_ >= 0 || !fs::is_directory(folder, absent)) return choose_checkpoint(path_, step_);
     const std::vector<fs::path> all = list_checkpoints(folder);
     return all.empty() ? fs::path(path_) : all.front();
   }

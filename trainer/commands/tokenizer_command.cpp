@@ -89,11 +89,10 @@ class TokenizerCommand final : public Command {
   std::vector<Line> read_lines() const {
     const Normalizer normalize(normalizer_);
     std::vector<Line> lines;
-    for (const std::string& manifest : manifests_)
-      for (const Utterance& utterance : read_manifest(manifest)) {
-        std::string text = normalize(utterance.text, utterance.lang);
-        if (!text.empty()) lines.push_back({std::move(text), utterance.duration_s});
-      }
+    for (const Utterance& utterance : read_manifests(manifests_)) {
+      std::string text = normalize(utterance.text, utterance.lang);
+      if (!text.empty()) lines.push_back({std::move(text), utterance.duration_s});
+    }
     if (lines.empty()) throw DataError(manifests_.front(), ": expected transcripts; found no text at all");
     return lines;
   }
