@@ -146,8 +146,8 @@ std::string Corpus::hash() const {
 }
 
 std::vector<float> read_audio(const AudioReaders& readers, const Utterance& utterance, int sample_rate_hz) {
-  std::vector<float> samples =
-      readers.read(utterance.audio_path, utterance.offset_s, utterance.duration_s, sample_rate_hz);
+  std::vector<float> samples = readers.read(utterance.audio_path, utterance.offset_s, utterance.duration_s,
+                                            sample_rate_hz, utterance.channel.value_or(kAllChannels));
   expect_no_missing(utterance.audio_path, utterance.duration_s, static_cast<double>(samples.size()) / sample_rate_hz);
   return samples;
 }

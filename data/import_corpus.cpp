@@ -59,7 +59,8 @@ void complete(Utterance& utterance, const AudioReaders& readers) {
   constexpr double kHeard_s = 0.01;
   constexpr int kAnyRateHz = 16000;
   const double measured_s = readers.duration_s(utterance.audio_path);
-  if (utterance.channel) readers.read(utterance.audio_path, 0, kHeard_s, kAnyRateHz, *utterance.channel);  // is it there
+  if (utterance.channel)
+    readers.read(utterance.audio_path, 0, kHeard_s, kAnyRateHz, *utterance.channel);  // is it there
   if (utterance.offset_s >= measured_s)
     throw DataError("offset: expected less than ", measured_s, " s; found ", utterance.offset_s);
   if (utterance.duration_s <= 0) utterance.duration_s = measured_s - utterance.offset_s;

@@ -1,20 +1,9 @@
 #include "data/pack_corpus.h"
 
-#include "data/missing_audio.h"
+#include "data/corpus.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
-namespace {
-
-std::vector<float> complete_audio(const Utterance& utterance, const AudioReaders& readers, int sample_rate_hz) {
-  std::vector<float> samples =
-      readers.read(utterance.audio_path, utterance.offset_s, utterance.duration_s, sample_rate_hz);
-  expect_no_missing(utterance.audio_path, utterance.duration_s, static_cast<double>(samples.size()) / sample_rate_hz);
-  return samples;
-}
-
-}  // namespace
-
 PackSummary pack_corpus(const std::vector<std::string>& manifests, const fs::path& folder,
                         const PackWriter::Options& options, const AudioReaders& readers, FileLayer& files,
                         const std::function<void(size_t, size_t)>& progress) {
@@ -28,7 +17,7 @@ PackSummary pack_corpus(const std::vector<std::string>& manifests, const fs::pat
       return;
     }
     try {
-      const std::vector<float> samples = complete_audio(utterance, readers, options.sample_rate_hz);
+      const std::vector<float> samples = read_audio(readers, utterance, options.sample_rate_hz);
       writer.add(utterance, line, samples);
       ++summary.packed;
       summary.seconds += static_cast<double>(samples.size()) / options.sample_rate_hz;

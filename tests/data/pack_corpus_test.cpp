@@ -43,6 +43,28 @@ TEST(PackCorpus, CountsWhatItPacksAndListsWhatItLeavesOut) {
   EXPECT_EQ(read_manifest(folder / "pack/manifest.jsonl").size(), 1u);
 }
 
+TEST(PackCorpus, KeepsTheOneChannelThatItsLineNames) {
+  TemporaryFolder folder;
+  std::vector<int16_t> stereo;
+  for (int i = 0; i < 16000; ++i) stereo.insert(stereo.end(), {1000, -3000});
+  write_file(folder / "call.wav", testing::wav_int16(stereo, 16000, 2));
+  std::string lines;
+  for (int channel : {1, 0})
+    lines += concat(R"({"audio_filepath": "call.wav", "text": "t", "domain": "d", "duration": 1, "channel": )", channel,
+                    "}\n");
+  write_file(folder / "m.jsonl", lines);
+  EXPECT_EQ(pack(folder, {folder / "m.jsonl"}).packed, 2u);
+  const auto original = read_manifest(folder / "m.jsonl"), packed = read_manifest(folder / "pack/manifest.jsonl");
+  ASSERT_EQ(packed.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(packed[i].id, original[i].id);
+    EXPECT_EQ(packed[i].channel, std::nullopt) << "the packed audio is that channel";
+    const std::vector<float> samples = AudioReaders().read(packed[i].audio_path, 0, 0, 16000);
+    EXPECT_EQ(samples[100], (i == 0 ? -3000 : 1000) / 32768.0f);
+  }
+  EXPECT_EQ(pack(folder, {folder / "m.jsonl"}).updated, 0u);
+}
+
 TEST(PackCorpus, AddsOnlyWhatIsNotThereYet) {
   TemporaryFolder folder;
   write_wav(folder / "a.wav", 8000);
