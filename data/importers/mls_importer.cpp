@@ -40,7 +40,8 @@ class MlsImporter : public Importer {
       if (line.find_first_not_of(" \t") == std::string::npos) continue;
       const size_t tab = line.find('\t');
       const size_t book = line.find('_'), number = book == std::string::npos ? book : line.find('_', book + 1);
-      const bool is_whole = tab != std::string::npos && number < tab && line.find('/') > tab && book > 0;
+      const bool is_whole = tab != std::string::npos && number < tab && line.find('/') > tab && book > 0 &&
+                            line.find('\t', tab + 1) == std::string::npos;
       if (!is_whole) {
         corpus.rejected.push_back({lines.where(), "expected \"speaker_book_number TAB text\"; found another line"});
         continue;
