@@ -31,11 +31,12 @@ std::string reason_against(const Utterance& utterance) {
     if (!value.empty() && !is_name(value))
       return concat(field, ": expected a name without control characters, of at most ", kLongestName, " bytes; found ",
                     quoted(value));
-  for (const std::string* text : {&utterance.text, &utterance.audio_path}) try {
-      code_points(*text);
-    } catch (const DataError& failure) {
-      return failure.what();
-    }
+  try {
+    code_points(utterance.text);
+    code_points(utterance.audio_path);
+  } catch (const DataError& failure) {
+    return failure.what();
+  }
   for (const unsigned char c : utterance.audio_path)
     if (c < 0x20 || c == 0x7F)
       return concat("expected a file name without control characters; found ", quoted(utterance.audio_path));

@@ -180,6 +180,9 @@ void expect_rows_inside(const ShardLayout& layout, const fs::path& path) {
 
 std::mutex& hdf5_lock() {
   static std::mutex mutex;
+  // At exit HDF5 would write once more what a full disk refused, and crash over it. We close all files ourselves.
+  static const herr_t kept_from_exit = H5dont_atexit();
+  static_cast<void>(kept_from_exit);
   return mutex;
 }
 

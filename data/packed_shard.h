@@ -11,7 +11,7 @@ namespace rehearse {
 
 namespace fs = std::filesystem;
 
-// The HDF5 library is not thread-safe: whoever calls it holds this lock.
+// The HDF5 library is not thread-safe: whoever calls it holds this lock, from its first call on.
 std::mutex& hdf5_lock();
 
 enum class PackEncoding : uint8_t { kInt16 = 0, kFlac = 1 };

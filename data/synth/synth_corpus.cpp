@@ -45,10 +45,11 @@ fs::path manifest_path(const fs::path& folder, const std::string& domain, const 
 // The report of a folder that holds the requested corpus; nothing when it holds none.
 std::optional<SynthReport> existing_report(const fs::path& folder, const json& request) {
   const fs::path path = folder / "spec.json";
-  if (!fs::exists(path)) return std::nullopt;
+  std::error_code absent;
+  if (!fs::exists(path, absent)) return std::nullopt;
   const json spec = json::parse(read_text(path), nullptr, false);
-  if (!spec.is_object() || spec.value("format", "") != kFormat || spec.value("version", 0) != kFormatVersion ||
-      spec.value("request", json()) != request)
+  const auto is = [&](const char* field, const json& value) { return spec.contains(field) && spec[field] == value; };
+  if (!spec.is_object() || !is("format", kFormat) || !is("version", kFormatVersion) || !is("request", request))
     throw ConfigError(path.string(),
                       ": expected the corpus that is asked for; found another one; name another folder "
                       "or delete this one");
@@ -58,7 +59,7 @@ std::optional<SynthReport> existing_report(const fs::path& folder, const json& r
   for (const auto& [domain, sets] : spec.at("sets").items()) {
     for (const auto& [split, set] : sets.items()) {
       const fs::path manifest = manifest_path(folder, domain, split);
-      if (!fs::exists(manifest) || sha256_of_file(manifest) != set.at("sha256"))
+      if (!fs::exists(manifest, absent) || sha256_of_file(manifest) != set.at("sha256"))
         throw ConfigError(manifest.string(),
                           ": expected the manifest that spec.json names; found another or none; "
                           "delete spec.json to make the corpus again");

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "trainer/base/error.h"
+#include "trainer/base/files.h"
 
 namespace rehearse::synth {
 
@@ -136,7 +137,7 @@ int64_t UtteranceMaker::num_missing(const std::vector<Utterance>& made, double s
 
 std::vector<Utterance> UtteranceMaker::make_all() {
   constexpr int kMostEmptyRounds = 20;
-  fs::create_directories(audio_folder_);
+  make_folder(audio_folder_);
   std::vector<Utterance> made;
   double seconds = 0;
   int empty_rounds = 0;

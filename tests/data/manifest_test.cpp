@@ -208,7 +208,7 @@ TEST(Manifest, AManifestListedTwiceAndALineOfTwoManifestsAreNamed) {
   TemporaryFolder folder;
   write_file(folder / "a.jsonl", kGoodLine);
   write_file(folder / "b.jsonl", kGoodLine);
-  fs::create_symlink(folder / "a.jsonl", folder / "link.jsonl");
+  testing::fs::create_symlink(folder / "a.jsonl", folder / "link.jsonl");
   EXPECT_THAT(failure_of_all({folder / "a.jsonl", folder / "a.jsonl"}), HasSubstr("listed twice; leave one out"));
   EXPECT_THAT(failure_of_all({folder / "a.jsonl", folder / "link.jsonl"}), HasSubstr("listed twice, also as "));
   const std::string both = failure_of_all({folder / "a.jsonl", folder / "b.jsonl"});

@@ -83,7 +83,8 @@ std::unique_ptr<ConfigValue> load_file(const std::string& path, int depth) {
   if (extends->kind != Kind::kScalar)
     throw ConfigError(extends->origin, ": extends: expected a file name; found ", describe(*extends));
   const fs::path parent = fs::path(path).parent_path() / extends->scalar;
-  if (!fs::exists(parent))
+  std::error_code absent;
+  if (!fs::exists(parent, absent))
     throw ConfigError(extends->origin, ": extends: expected an existing file; found no \"", parent.string(), "\"");
   auto base = load_file(parent.string(), depth + 1);
   std::erase_if(own->map, [](const auto& pair) { return pair.first == "extends"; });

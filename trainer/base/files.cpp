@@ -110,7 +110,10 @@ std::string read_text(const fs::path& path) {
 
 std::vector<std::byte> read_bytes(const fs::path& path) {
   std::ifstream in = open_for_reading(path);
-  std::vector<std::byte> bytes(fs::file_size(path));
+  std::error_code failure;
+  const uintmax_t size = fs::file_size(path, failure);
+  if (failure) throw DataError(path.string(), ": expected a file; found ", failure.message());
+  std::vector<std::byte> bytes(size);
   in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   if (in.gcount() != static_cast<std::streamsize>(bytes.size()))
     throw DataError(path.string(), ": expected ", bytes.size(), " bytes; found ", in.gcount());
@@ -146,6 +149,8 @@ void make_folder(const fs::path& path) {
   std::error_code failure;
   fs::create_directories(path, failure);
   std::error_code unknown;
+  if (failure == std::errc::no_space_on_device || failure == std::errc::io_error)
+    throw CommError(path.string(), ": expected to make a folder; found ", failure.message());
   if (!fs::is_directory(path, unknown))
     throw ConfigError(path.string(), ": expected a folder, there or to be made; found ",
                       failure ? failure.message() : "a file", "; choose another");
@@ -183,8 +188,11 @@ FileLock::FileLock(const fs::path& path) : descriptor_(::open(path.c_str(), O_RD
                       read_text(path), "; stop that run or choose another run.folder");
   }
   const std::string holder = std::to_string(::getpid());
-  if (::ftruncate(descriptor_, 0) != 0 || ::write(descriptor_, holder.data(), holder.size()) < 0)
-    throw ConfigError(path.string(), ": expected a writable lock file; found ", std::strerror(errno));
+  if (::ftruncate(descriptor_, 0) != 0 || ::write(descriptor_, holder.data(), holder.size()) < 0) {
+    const int failure = errno;
+    ::close(descriptor_);
+    throw CommError(path.string(), ": expected to write a lock file; found ", std::strerror(failure));
+  }
 }
 
 FileLock::~FileLock() {

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 #include "trainer/engine/checkpoint_average.h"
@@ -55,7 +56,8 @@ class CheckpointCommand : public Command {
 
   // Of a run folder all, so that one torn checkpoint does not hide another.
   static int verify(const fs::path& chosen) {
-    const fs::path folder = fs::is_directory(chosen / "checkpoints") ? chosen / "checkpoints" : chosen;
+    std::error_code absent;
+    const fs::path folder = fs::is_directory(chosen / "checkpoints", absent) ? chosen / "checkpoints" : chosen;
     std::vector<fs::path> all = list_checkpoints(folder);
     if (all.empty()) all = {chosen};
     int code = kExitOk;
@@ -63,7 +65,7 @@ class CheckpointCommand : public Command {
       try {
         std::cout << describe_verified(one);
       } catch (const DataError& failure) {
-        std::cerr << "rehearse: " << failure.what() << "\n";
+        std::cerr << "rehearse: " << printable_lines(failure.what()) << "\n";
         code = kExitData;
       }
     }

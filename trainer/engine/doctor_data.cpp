@@ -11,6 +11,7 @@
 #include "data/audio_problem.h"
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
 #include "trainer/engine/table.h"
 
 namespace rehearse {
@@ -106,7 +107,7 @@ std::vector<std::string> excessive_losses(const std::vector<ManifestCheck>& chec
 }
 
 std::string problems_text(const ManifestCheck& check, size_t listed) {
-  if (!check.failure.empty()) return check.manifest + ": " + check.failure + "\n";
+  if (!check.failure.empty()) return printable_lines(check.manifest + ": " + check.failure) + "\n";
   std::map<std::string, std::vector<const DataProblem*>> kinds;
   for (const DataProblem& problem : check.problems) kinds[kind_of(problem.reason)].push_back(&problem);
   std::string text =
@@ -115,7 +116,7 @@ std::string problems_text(const ManifestCheck& check, size_t listed) {
   for (const auto& [kind, problems] : kinds) {
     text += concat("  ", kind, ": ", problems.size(), "\n");
     for (size_t i = 0; i < std::min(listed, problems.size()); ++i)
-      text += concat("    ", problems[i]->audio_path, ": ", problems[i]->reason, "\n");
+      text += concat("    ", printable(problems[i]->audio_path), ": ", printable(problems[i]->reason), "\n");
     if (problems.size() > listed) text += concat("    and ", problems.size() - listed, " more\n");
   }
   return text;
@@ -124,9 +125,10 @@ std::string problems_text(const ManifestCheck& check, size_t listed) {
 std::string problems_list(const std::vector<ManifestCheck>& checks) {
   std::string text;
   for (const ManifestCheck& check : checks) {
-    if (!check.failure.empty()) text += concat(check.manifest, "\t\t\t", check.failure, "\n");
+    if (!check.failure.empty()) text += concat(check.manifest, "\t\t\t", printable(check.failure), "\n");
     for (const DataProblem& problem : check.problems)
-      text += concat(check.manifest, "\t", problem.domain, "\t", problem.audio_path, "\t", problem.reason, "\n");
+      text += concat(check.manifest, "\t", problem.domain, "\t", printable(problem.audio_path), "\t",
+                     printable(problem.reason), "\n");
   }
   return text;
 }
