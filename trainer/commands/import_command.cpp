@@ -31,8 +31,8 @@ class ImportCommand : public Command {
 
   void declare(CLI::App& app) override {
     app.add_option("LAYOUT", layout_, "layout of the source: " + layouts())->required();
-    app.add_option("SRC", request_.source, "folder or file of the source")->required();
-    app.add_option("--out", request_.folder, "folder for manifest.jsonl, a manifest per subset, and rejected.jsonl")
+    app.add_option("SRC", source_, "folder or file of the source")->required();
+    app.add_option("--out", folder_, "folder for manifest.jsonl, a manifest per subset, and rejected.jsonl")
         ->required();
     app.add_option("--domain", request_.domain,
                    "domain of every utterance; default: the source's own, or named after it");
@@ -52,6 +52,8 @@ class ImportCommand : public Command {
     no_options.origin = "command line";
     const auto importer = Registry<Importer>::instance().create(layout_, ConfigNode(&no_options, "import"), {});
     expect_names();
+    request_.source = source_;
+    request_.folder = folder_;
     if (channel_ >= 0) request_.channel = channel_;
     Log log({});
     const ImportSummary summary = import_corpus(*importer, request_, AudioReaders(), [&](size_t done, size_t total) {
@@ -63,7 +65,7 @@ class ImportCommand : public Command {
     for (size_t i = 0; i < std::min(kListedRejections, summary.rejected.size()); ++i)
       log.warn("left out: ", summary.rejected[i].source, ": ", summary.rejected[i].reason);
     print(summary);
-    expect_few_rejected(request_.folder.string(), summary.rejected, summary.utterances, max_rejected_share_);
+    expect_few_rejected(folder_, summary.rejected, summary.utterances, max_rejected_share_);
     return kExitOk;
   }
 
@@ -86,7 +88,7 @@ class ImportCommand : public Command {
   }
 
   void print(const ImportSummary& summary) const {
-    const std::string folder = printable(request_.folder.string());
+    const std::string folder = printable(folder_);
     if (!summary.rejected.empty())
       std::cout << left_out_text(summary.rejected.size(), summary.utterances) << ", all in " << folder
                 << "/rejected.jsonl\n";
@@ -97,7 +99,7 @@ class ImportCommand : public Command {
     std::cout << std::flush;
   }
 
-  std::string layout_;
+  std::string layout_, source_, folder_;
   ImportRequest request_;
   int channel_ = -1;
   double max_rejected_share_ = 0.2;
