@@ -18,7 +18,7 @@ TEST(ImportCorpus, RefusesACorpusWithNothingUsable) {
     import("nemo", folder / "m.json", folder);
     FAIL();
   } catch (const DataError& failure) {
-    EXPECT_THAT(failure.what(), HasSubstr("no such file"));
+    EXPECT_THAT(failure.what(), HasSubstr("found neither"));
   }
 }
 

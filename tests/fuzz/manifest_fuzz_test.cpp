@@ -147,8 +147,8 @@ TEST(ManifestFuzz, DamagedDescriptionsOfForeignCorporaAreReadOrRefused) {
       try {
         const ImportedCorpus corpus = importer->read(folder / file.substr(0, file.find('/')));
         for (const ImportedUtterance& item : corpus.items) {
-          if (layout == "commonvoice" || layout == "mls")
-            EXPECT_EQ(item.utterance.text.find('\t'), std::string::npos) << "seed " << seed;
+          const bool is_table = layout == "commonvoice" || layout == "mls";
+          EXPECT_TRUE(!is_table || item.utterance.text.find('\t') == std::string::npos) << "seed " << seed;
           EXPECT_FALSE(item.origin.empty());
         }
       } catch (const DataError&) {
