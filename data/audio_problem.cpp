@@ -14,7 +14,8 @@ constexpr int kRateHz = 16000;
 std::string audio_problem(const AudioReaders& readers, const Utterance& utterance) {
   const std::string& path = utterance.audio_path;
   try {
-    const HeardAudio heard = readers.hear(path, {utterance.offset_s, utterance.duration_s}, kRateHz);
+    const HeardAudio heard = readers.hear(
+        path, {utterance.offset_s, utterance.duration_s, utterance.channel.value_or(kAllChannels)}, kRateHz);
     const double found_s = static_cast<double>(heard.samples.size()) / kRateHz;
     if (is_missing(utterance.duration_s, found_s))
       return concat("truncated: expected ", utterance.duration_s, " s; found ", found_s, " s",
