@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "trainer/comm/communicator.h"
+#include "trainer/comm/world.h"
 
 namespace rehearse {
 
@@ -47,5 +48,9 @@ class DeviceCollectives {
   virtual std::span<std::byte> copy_out(const void* values, size_t bytes, const Mark& after) = 0;
   virtual void copy_in(void* values, std::span<const std::byte> bytes) = 0;
 };
+
+// A DeviceCommunicator over them; every rank calls at the same time. Throws what its constructor throws.
+std::unique_ptr<Communicator> connect_devices(const World& world, const CommOptions& options,
+                                              std::unique_ptr<DeviceCollectives> collectives);
 
 }  // namespace rehearse

@@ -220,4 +220,9 @@ std::string DeviceCommunicator::description() const {
                     : collectives_->library() + " on the devices";
 }
 
+std::unique_ptr<Communicator> connect_devices(const World& world, const CommOptions& options,
+                                              std::unique_ptr<DeviceCollectives> collectives) {
+  return std::make_unique<DeviceCommunicator>(world, options, std::move(collectives), options.may_share_device);
+}
+
 }  // namespace rehearse

@@ -12,7 +12,6 @@
 #include <sstream>
 
 #include "trainer/base/error.h"
-#include "trainer/comm/device_communicator.h"
 
 namespace rehearse {
 namespace {
@@ -92,8 +91,7 @@ std::string Device::description() const {
 
 std::unique_ptr<Communicator> Device::make_communicator(const World& world, const CommOptions& options) const {
   if (is_cpu() || world.size() == 1) return rehearse::make_communicator(world, options);
-  return std::make_unique<DeviceCommunicator>(world, options, plugin_->collectives(facts_.index),
-                                              options.may_share_device);
+  return connect_devices(world, options, plugin_->collectives(facts_.index));
 }
 
 bool has_instructions_for(Precision precision, const std::string& cpu_facts) {
