@@ -83,6 +83,60 @@ TEST_F(Evaluate, TheModelHasLearnedAndTheSumsAgree) {
   EXPECT_GT(result["sets"][1]["deletions"], 0) << "its texts say more than its audio";
 }
 
+// Two sets of equal names and durations, and so equal ids; the second is silence.
+class EvaluateTwins : public Evaluate {
+ protected:
+  EvaluateTwins() {
+    write_toy_set(folder_.path() / "clean", "set.jsonl", "loud", toy_texts(6, 3));
+    write_toy_set(folder_.path() / "silent", "set.jsonl", "loud", toy_texts(6, 3));
+    silence("silent");
+  }
+  void silence(const std::string& name) const {
+    for (const auto& entry : fs::directory_iterator(folder_.path() / name))
+      if (entry.path().extension() == ".wav")
+        write_wav(entry.path(), std::vector<float>((fs::file_size(entry.path()) - 44) / 2, 0.0f));
+  }
+  std::vector<double> cers(const std::vector<std::string>& manifests) const {
+    std::string joined;
+    for (const std::string& manifest : manifests) joined += (joined.empty() ? "" : ",") + path(manifest);
+    const ProcessResult result = run_rehearse(line(joined, "out.json"));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    const json written = read("out.json");
+    std::vector<double> found;
+    for (const json& set : written["sets"]) found.push_back(set["cer"]);
+    return found;
+  }
+};
+
+TEST_F(EvaluateTwins, EachOfTwoSetsWithEqualIdsIsScoredByItsOwnAudio) {
+  const double clean = cers({"clean/set.jsonl"}).at(0), silent = cers({"silent/set.jsonl"}).at(0);
+  EXPECT_LT(clean, 0.2);
+  EXPECT_GT(silent, 0.8);
+  EXPECT_EQ(cers({"clean/set.jsonl", "silent/set.jsonl"}), (std::vector<double>{clean, silent}));
+  EXPECT_EQ(cers({"silent/set.jsonl", "clean/set.jsonl"}), (std::vector<double>{silent, clean}));
+}
+
+TEST_F(EvaluateTwins, APackIsScoredByItsOwnAudioBesideASourceThatHasChanged) {
+  ASSERT_EQ(run_rehearse({"pack", path("clean/set.jsonl"), "--out", path("packed")}).exit_code, 0);
+  silence("clean");
+  const std::vector<double> both = cers({"clean/set.jsonl", "packed/manifest.jsonl"});
+  EXPECT_GT(both.at(0), 0.8);
+  EXPECT_LT(both.at(1), 0.2);
+}
+
+TEST_F(EvaluateTwins, ValidationHearsItsOwnAudioWhereTrainingHasTheSameIds) {
+  const ProcessResult trained = run_rehearse(
+      {"train", (toy_folder() / "config.yaml").string(), "--init", (toy_folder() / "run").string(), "--set",
+       "run.folder=" + path("run"), "--set", "data.train=[" + path("clean/set.jsonl") + "]", "--set",
+       "data.valid=[" + path("silent/set.jsonl") + "]", "--set", "budget.steps=4", "--set", "optimizer.lr=0"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  std::ifstream lines(path("run/metrics.jsonl"));
+  double cer = -1;
+  for (std::string text; std::getline(lines, text);)
+    if (const json record = json::parse(text); record["kind"] == "validation") cer = record["macro_cer"];
+  EXPECT_GT(cer, 0.8);
+}
+
 TEST_F(Evaluate, SaysWhatTheModelWasTrainedOn) {
   write_toy_set(folder_.path(), "other.jsonl", "elsewhere", toy_texts(2, 9));
   const std::string manifests = (toy_folder() / "loud_train.jsonl").string() + "," + path("other.jsonl");

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "models/torch_prelude.h"
 #include "tests/data/text_support.h"
 #include "trainer/base/random.h"
@@ -38,15 +40,17 @@ class RecognizerTest : public ::testing::Test {
     FileLayer files;
     return load_checkpoint(save_checkpoint(contents, folder_.path() / "checkpoints", files), true);
   }
-  static at::Tensor logits_of(Recognizer& recognizer) {
+  // gain: of the audio, which has the same ids whatever it is.
+  static at::Tensor logits_of(Recognizer& recognizer, double gain = 0.1) {
     LoadedBatch batch;
+    batch.is_cacheable = true;
     batch.max_samples = 8000;
     batch.num_samples = {8000, 6000};
     batch.samples.assign(16000, 0.0f);
     for (int64_t b = 0; b < 2; ++b)
       for (int64_t i = 0; i < batch.num_samples[static_cast<size_t>(b)]; ++i)
         batch.samples[static_cast<size_t>(b * 8000 + i)] =
-            static_cast<float>(0.1 * RandomKey(static_cast<uint64_t>(b)).normal(static_cast<uint64_t>(i)));
+            static_cast<float>(gain * RandomKey(static_cast<uint64_t>(b)).normal(static_cast<uint64_t>(i)));
     batch.utterances = {0, 1};
     batch.ids = {1, 2};
     batch.tokens = {{0}, {1}};
@@ -73,6 +77,14 @@ TEST_F(RecognizerTest, WeightsThroughACheckpointGiveTheSameBits) {
   EXPECT_TRUE(at::equal(logits_of(*other), expected));
   const auto alone = Recognizer::from_checkpoint(checkpoint);
   EXPECT_TRUE(at::equal(logits_of(*alone), expected)) << "a checkpoint needs nothing else";
+}
+
+TEST_F(RecognizerTest, HearsOtherAudioUnderTheSameIds) {
+  const std::string plain = std::string("features: {channels: 16, normalize: none}\n") + (strchr(kModel, '\n') + 1);
+  const auto recognizer = make("abc ", 1, plain), other = make("abc ", 1, plain);
+  const at::Tensor quiet = logits_of(*recognizer, 0.01), loud = logits_of(*recognizer, 0.5);
+  EXPECT_TRUE(at::equal(loud, logits_of(*other, 0.5))) << "as if nothing had been heard before";
+  EXPECT_FALSE(at::equal(loud, quiet));
 }
 
 TEST_F(RecognizerTest, AveragedWeightsAreForUseAndTheTrainedOnesForGoingOn) {

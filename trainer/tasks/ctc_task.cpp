@@ -105,7 +105,7 @@ class CtcTask : public Task {
  private:
   // A device computes features faster than it would fetch cached ones.
   FeatureBatch features_of(const at::Tensor& samples, const LoadedBatch& batch) {
-    if (device_.is_cpu()) return cache_.compute(*features_, samples, batch.num_samples, batch.ids, batch.is_cacheable);
+    if (device_.is_cpu()) return cache_.compute(*features_, samples, batch.num_samples, batch.is_cacheable);
     return features_->compute(samples.pin_memory().to(device_, /*non_blocking=*/true), batch.num_samples);
   }
   static int64_t read_cache_bytes(ConfigNode features) {
