@@ -1,6 +1,7 @@
 // The repository as text: which file includes which, and which files see libtorch.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -92,9 +93,13 @@ inline std::set<std::string> files_that_see_torch(const SourceTree& tree) {
     grew = false;
     for (const auto& [path, text] : tree) {
       if (seen.count(path) || !(is_header(path) || is_unit(path))) continue;
-      for (const auto& name : includes(text)) {
-        if (is_torch_header(name) || seen.count(resolve(tree, path, name))) grew = seen.insert(path).second;
-      }
+      const auto names = includes(text);
+      const bool sees = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+        return is_torch_header(name) || seen.count(resolve(tree, path, name)) > 0;
+      });
+      if (!sees) continue;
+      seen.insert(path);
+      grew = true;
     }
   }
   return seen;
