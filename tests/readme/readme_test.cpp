@@ -88,18 +88,24 @@ class Readme : public Clone {
     const ProcessResult made = shell("build/bin/rehearse import nemo data/new --out corpora/new --domain new");
     ASSERT_EQ(made.exit_code, 0) << made.err;
   }
-  // The README's experiment file; `is_small` makes a run of it a matter of seconds.
-  void write_experiment(bool is_small) const {
-    std::string yaml;
-    for (const MarkdownCommand& line : fenced_lines(readme_, "yaml")) yaml += line.text + "\n";
-    if (is_small) {
-      const std::string whole = yaml;
-      yaml = replaced(yaml, "channels: 256", "channels: 32");
-      yaml = replaced(yaml, "budget: {passes: 10}", "budget: {steps: 3}\nbatch: {seconds: 24}");
-      ASSERT_NE(yaml, whole);
-      ASSERT_THAT(yaml, HasSubstr("steps: 3"));
+  // The README's experiment files, each under the name in its first line; `is_small` makes runs a matter of seconds.
+  void write_experiments(bool is_small) const {
+    std::map<std::string, std::string> files;
+    std::string name;
+    for (const MarkdownCommand& line : fenced_lines(readme_, "yaml")) {
+      if (line.text.starts_with("# ")) name = line.text.substr(2);
+      files[name] += line.text + "\n";
     }
-    std::ofstream(path("my_run.yaml")) << yaml;
+    ASSERT_TRUE(files.contains("my_run.yaml") && files.contains("small_run.yaml")) << files.size();
+    for (auto& [file, yaml] : files) {
+      if (is_small) {
+        yaml = replaced(yaml, "channels: 256", "channels: 32");
+        yaml = replaced(yaml, "budget: {passes: 10}", "batch: {seconds: 24}\nbudget: {steps: 3}");
+        yaml = replaced(yaml, "budget: {minutes: 10}", "budget: {steps: 3}");
+        ASSERT_THAT(yaml, HasSubstr("steps: 3"));
+      }
+      std::ofstream(path(file)) << yaml;
+    }
     std::ofstream(path("new_domain.yaml"))
         << "extends: my_run.yaml\ndata: {train: [corpora/mine/train.jsonl, corpora/new/train.jsonl]}\n"
         << "curriculum: {domains: {calls: {replay: true}}}\n";
@@ -112,7 +118,7 @@ class Readme : public Clone {
 
 void Readme::check_line(const std::string& shown) {
   const std::string line = replaced(shown, " /data/", " " + path("data/"));
-  write_experiment(line.find("rehearse check ") == std::string::npos);
+  write_experiments(line.find("rehearse check ") == std::string::npos);
   ProcessResult result;
   if (line.starts_with("build/bin/rehearse ")) {
     result = shell(line);
@@ -149,7 +155,32 @@ TEST_F(Readme, EveryCommandRunsAsItStands) {
   }
   EXPECT_GE(count, 15);
   EXPECT_TRUE(fs::exists(path("runs/my_run/metrics.jsonl")));
+  EXPECT_TRUE(fs::exists(path("runs/small_run/metrics.jsonl")));
   EXPECT_TRUE(fs::exists(path("report.html")));
+}
+
+TEST_F(Readme, EveryRecipeIsAWholeRunButForItsData) {
+  make_corpora();
+  ASSERT_EQ(shell("build/bin/rehearse import nemo data/calls --out corpora/mine --domain calls").exit_code, 0);
+  ASSERT_EQ(
+      shell("build/bin/rehearse tokenizer corpora/mine/train.jsonl --kind char --out corpora/characters.txt").exit_code,
+      0);
+  int count = 0;
+  for (const auto& recipe : fs::directory_iterator(kSource / "configs/recipes")) {
+    const std::string name = recipe.path().filename().string();
+    SCOPED_TRACE(name);
+    EXPECT_THAT(readme_, HasSubstr("(configs/recipes/" + name + ")"));
+    std::ofstream(path("run.yaml")) << "extends: configs/recipes/" << name << "\nrun: {folder: runs/" << name
+                                    << "}\ndata: {train: [corpora/mine/train.jsonl],"
+                                    << " valid: [corpora/mine/dev.jsonl], tokenizer: corpora/characters.txt}\n";
+    const ProcessResult check = shell("build/bin/rehearse check run.yaml");
+    EXPECT_EQ(check.exit_code, 0) << check.err;
+    const ProcessResult run = shell(
+        "build/bin/rehearse train run.yaml --set budget.steps=1 --set batch.seconds=6 --set batch.micro_batches=2");
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    ++count;
+  }
+  EXPECT_EQ(count, 3);
 }
 
 TEST_F(Clone, TheRawLineOfTheLaunchPageIsThatOfTheScript) {
