@@ -162,9 +162,8 @@ TEST_F(Readme, EveryCommandRunsAsItStands) {
 TEST_F(Readme, EveryRecipeIsAWholeRunButForItsData) {
   make_corpora();
   ASSERT_EQ(shell("build/bin/rehearse import nemo data/calls --out corpora/mine --domain calls").exit_code, 0);
-  ASSERT_EQ(
-      shell("build/bin/rehearse tokenizer corpora/mine/train.jsonl --kind char --out corpora/characters.txt").exit_code,
-      0);
+  const std::string made = "build/bin/rehearse tokenizer corpora/mine/train.jsonl --kind bpe --size 100 --out ";
+  ASSERT_EQ(shell(made + "corpora/bpe100.model").exit_code, 0);
   int count = 0;
   for (const auto& recipe : fs::directory_iterator(kSource / "configs/recipes")) {
     const std::string name = recipe.path().filename().string();
@@ -172,7 +171,7 @@ TEST_F(Readme, EveryRecipeIsAWholeRunButForItsData) {
     EXPECT_THAT(readme_, HasSubstr("(configs/recipes/" + name + ")"));
     std::ofstream(path("run.yaml")) << "extends: configs/recipes/" << name << "\nrun: {folder: runs/" << name
                                     << "}\ndata: {train: [corpora/mine/train.jsonl],"
-                                    << " valid: [corpora/mine/dev.jsonl], tokenizer: corpora/characters.txt}\n";
+                                    << " valid: [corpora/mine/dev.jsonl], tokenizer: corpora/bpe100.model}\n";
     const ProcessResult check = shell("build/bin/rehearse check run.yaml");
     EXPECT_EQ(check.exit_code, 0) << check.err;
     const ProcessResult run = shell(
