@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -20,6 +21,7 @@ constexpr double kAheadOf_s = 60;  // decoded by each loader thread ahead of the
 struct ScoringBatch {
   MicroBatch draws;
   double padded_s = 0;
+  bool is_long = false;  // one utterance, computed in windows: by its manifest, whatever its file holds
 };
 
 // Independent of the world: sorted by length, cut where a batch would exceed its padded seconds. What is computed in
@@ -38,6 +40,7 @@ std::vector<ScoringBatch> cut_batches(const Corpus& corpus, double batch_seconds
     if (batches.empty() || longest_s > kWholeUpTo_s || batches.back().padded_s + longest_s > batch_seconds) {
       batches.emplace_back();
       longest_s = duration_s;
+      batches.back().is_long = duration_s > kWholeUpTo_s;
     }
     Draw draw;
     draw.utterance = utterance;
@@ -81,11 +84,13 @@ UtteranceScore score_from(const json& value) {
           value.at(6)};
 }
 
-TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch) {
-  if (static_cast<double>(batch.max_samples) > kWholeUpTo_s * Recognizer::kSampleRateHz) {
+TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch, bool is_long) {
+  if (is_long) {
     Logits logits = logits_of(recognizer, batch.samples, {});
     const at::Tensor x = at::from_blob(logits.values.data(), {1, logits.frames, logits.classes}, at::kFloat);
-    return recognizer.task().judge({x, {logits.frames}}, batch);
+    TaskOutput output = recognizer.task().judge({x, {logits.frames}}, batch);
+    output.logits = {};  // they end with this block
+    return output;
   }
   ForwardContext context;
   context.ids = batch.ids;
@@ -94,16 +99,16 @@ TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch) {
   return output;
 }
 
-void score_batch(Recognizer& recognizer, const Corpus& corpus, const LoadedBatch& batch, bool with_hypotheses,
-                 std::vector<UtteranceScore>& scores) {
-  const TaskOutput output = heard(recognizer, batch);
+std::vector<UtteranceScore> scores_of(const Corpus& corpus, const LoadedBatch& batch, const Tokenizer& tokenizer,
+                                      const TaskOutput& output, bool with_hypotheses) {
+  std::vector<UtteranceScore> scores;
   for (size_t i = 0; i < batch.utterances.size(); ++i) {
     const std::string& reference = corpus.items()[batch.utterances[i]].reference;
     UtteranceScore score;
     score.utterance = batch.utterances[i];
     score.failure = batch.failures[i];
     std::string hypothesis;
-    if (score.failure.empty()) hypothesis = recognizer.tokenizer().decode(output.hypotheses[i]);
+    if (score.failure.empty()) hypothesis = tokenizer.decode(output.hypotheses[i]);
     score.characters = character_edits(reference, hypothesis);
     score.words = word_edits(reference, hypothesis);
     score.loss = output.losses[i];
@@ -111,6 +116,7 @@ void score_batch(Recognizer& recognizer, const Corpus& corpus, const LoadedBatch
     if (with_hypotheses) score.hypothesis = std::move(hypothesis);
     scores.push_back(std::move(score));
   }
+  return scores;
 }
 
 std::vector<UtteranceScore> own_scores(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
@@ -130,7 +136,10 @@ std::vector<UtteranceScore> own_scores(Recognizer& recognizer, const Corpus& cor
       ahead_s += batches[pushed].padded_s;
     }
     ahead_s -= batches[i].padded_s;
-    score_batch(recognizer, corpus, loader.next(), scoring.with_hypotheses, own);
+    const LoadedBatch batch = loader.next();
+    const TaskOutput output = heard(recognizer, batch, batches[i].is_long);
+    std::ranges::move(scores_of(corpus, batch, recognizer.tokenizer(), output, scoring.with_hypotheses),
+                      std::back_inserter(own));
   }
   return own;
 }
