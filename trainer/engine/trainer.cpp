@@ -92,7 +92,7 @@ double Trainer::budget_share() const {
 
 int Trainer::run() {
   const TrialParts trial{parts_.options, parts_.recognizer, parts_.corpus, parts_.readers, parts_.augmentations};
-  try_batch(trial, load_batch(trial, heaviest_batch(parts_.corpus, parts_.options.batch)));
+  if (budget_share() < 1) try_batch(trial, load_batch(trial, heaviest_batch(parts_.corpus, parts_.options.batch)));
   start_clock_ = monotonic_s();
   start_elapsed_s_ = last_log_elapsed_s_ = progress_.elapsed_s;
   for (const StepPlan& plan : source_.planned()) {  // of a resumed run
