@@ -25,7 +25,7 @@ TEST(JsonFields, WhatIsNoJsonIsNamedByTheFieldItStandsIn) {
   EXPECT_EQ(failure_of(R"({"a": 1)"), "f:1: a: expected one JSON object; found the end of the line");
   EXPECT_EQ(failure_of(R"({"a": 1, "a": 1})"), "f:1: a: expected once in a line; found twice");
   EXPECT_EQ(failure_of(R"({"a": {"x": 1}, "b": {"x": 1}})"), "no failure") << "fields of its own each";
-  EXPECT_THAT(failure_of("nonsense"), StartsWith("f:1: expected one JSON object; found \"no"));
+  EXPECT_THAT(failure_of("nonsense"), StartsWith("f:1: expected one JSON object; found \"nonsense\""));
   EXPECT_EQ(failure_of("[1, 2]"), "f:1: expected one JSON object; found [1,2]");
 }
 

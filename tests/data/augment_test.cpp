@@ -216,7 +216,7 @@ TEST(AugmentationOptions, AreChecked) {
   for (const char* yaml :
        {"{type: gain, min_db: 3, max_db: 1}", "{type: speed, min: 1.1, max: 0.9}", "{type: speed, min: 0.5}",
         "{type: noise, min_snr_db: 30, max_snr_db: 10}", "{type: noise, color: brown}", "{type: gain, share: 1.5}",
-        "{type: gain, min: 3}", "{type: echo}"})
+        "{type: gain, min: 3}", "{type: no_such_change}"})
     EXPECT_THROW(make(yaml), ConfigError) << yaml;
 }
 

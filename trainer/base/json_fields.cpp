@@ -154,7 +154,9 @@ nlohmann::json parse_json_object(const std::string& text, const std::string& whe
   } catch (const json::out_of_range&) {
     throw DataError(at(), ": expected a number that fits 64 bits; found a larger one");
   } catch (const json::parse_error& failure) {
-    throw DataError(at(), ": expected one JSON object; found ", word_at(text, failure.byte));
+    constexpr size_t kStartBytes = 40;
+    throw DataError(at(), ": expected one JSON object; found ",
+                    names.empty() ? quoted(text, kStartBytes) : word_at(text, failure.byte));
   }
   if (!value.is_object()) throw DataError(where, ": expected one JSON object; found ", shown_json(value));
   return value;
