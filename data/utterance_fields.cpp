@@ -4,6 +4,7 @@
 #include <cmath>
 #include <system_error>
 
+#include "data/rejected_source.h"
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
 #include "trainer/base/printable.h"
@@ -18,7 +19,9 @@ nlohmann::json object_of(const std::string& where, const std::string& line) {
   try {
     code_points(line);
   } catch (const DataError& failure) {
-    throw DataError(where, ": ", failure.what(), "; convert the file to UTF-8");
+    // Its advice is about a transcript.
+    const std::string said = reason_without_path("text", failure.what());
+    throw DataError(where, ": ", said.substr(0, said.rfind("; ")), "; convert the file to UTF-8");
   }
   return parse_json_object(line, where);
 }
