@@ -128,10 +128,11 @@ ImportSummary import_corpus(const Importer& importer, const ImportRequest& reque
   std::vector<RejectedSource> left_out = corpus.skipped;
   left_out.insert(left_out.end(), corpus.rejected.begin(), corpus.rejected.end());
   write_rejected((request.folder / "rejected.jsonl").string(), left_out);
+  const std::vector<RejectedSource>& reasons = corpus.rejected.empty() ? corpus.skipped : corpus.rejected;
   if (corpus.items.empty())
     throw DataError(request.source.string(), ": expected usable utterances; found none, ", corpus.rejected.size(),
                     " rejected",
-                    left_out.empty() ? "" : concat(": the first: ", left_out[0].source, ": ", left_out[0].reason));
+                    reasons.empty() ? "" : concat(": the first: ", reasons[0].source, ": ", reasons[0].reason));
   return write_manifests(corpus, request.folder);
 }
 

@@ -50,6 +50,9 @@ TEST(ImportCorpus, FoldersThatCannotBeReadAreListedAndDoNotEndTheImport) {
   ASSERT_EQ(summary.skipped.size(), 1u);
   EXPECT_THAT(summary.skipped[0].source, ::testing::EndsWith("s/itself"));
   EXPECT_THAT(testing::read_file(folder / "out/rejected.jsonl"), HasSubstr("s/itself"));
+  fs::remove(folder / "s/d/1/2/1-2-0000.flac");
+  EXPECT_THAT(testing::import_failure("librispeech", folder / "s", folder),
+              HasSubstr("the first: " + (folder / "s/d/")));
 }
 
 TEST(ImportCorpus, PathsThatAreTooLongAreRefusedAndNotABug) {
