@@ -2,10 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
-#include <filesystem>
 #include <iostream>
-#include <new>
 
+#include "trainer/base/ending.h"
 #include "trainer/base/error.h"
 #include "trainer/base/printable.h"
 #include "trainer/base/words.h"
@@ -64,22 +63,11 @@ int run_command_line(int argc, char** argv) {
 }  // namespace rehearse
 
 int main(int argc, char** argv) {
-  const auto fail = [](const std::string& message, int exit_code) {
-    std::cerr << "rehearse: " << rehearse::printable_lines(message) << "\n";
-    return exit_code;
-  };
   try {
     return rehearse::run_command_line(argc, argv);
-  } catch (const rehearse::Error& failure) {
-    return fail(failure.what(), failure.exit_code());
-  } catch (const std::filesystem::filesystem_error& failure) {
-    return fail(rehearse::concat(failure.path1().string(), ": expected to read or write there; found ",
-                                 failure.code().message(), "; give rights, or name another place"),
-                rehearse::kExitData);
-  } catch (const std::bad_alloc&) {
-    return fail("memory: expected enough for this work; found none left; take smaller pieces or a larger machine",
-                rehearse::kExitComm);
   } catch (const std::exception& failure) {
-    return fail(rehearse::concat(failure.what(), "; this is a bug in rehearse, please report it"), rehearse::kExitBug);
+    const rehearse::Ending ending = rehearse::ending_of(failure);
+    std::cerr << "rehearse: " << rehearse::printable_lines(ending.message) << "\n";
+    return ending.code;
   }
 }

@@ -38,6 +38,7 @@ class BatchPlanner {
   BatchPlanner(const Options& options, std::vector<float> duration_s, uint64_t seed, Sampler& sampler);
 
   const Options& options() const { return options_; }
+  size_t num_utterances() const { return duration_s_.size(); }
   // First step whose observations must have been given before plan(step) may be called, plus one (0: none needed).
   uint64_t observations_needed_for(uint64_t step) const;
   // Steps must be asked for in order. Plans a whole window when the open one is used up.

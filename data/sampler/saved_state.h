@@ -11,9 +11,9 @@ template <class Read>
 void read_saved(const char* part, Read&& read) {
   try {
     read();
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError("checkpoint: ", part, ": expected the values of this version; found others (", error.what(),
-                    "); it is damaged or of another version");
+  } catch (const nlohmann::json::exception&) {
+    throw DataError("checkpoint: ", part, ": expected the values of this version; found a key that is missing or of",
+                    " another type; it is damaged or of another version");
   }
 }
 

@@ -102,6 +102,10 @@ class UniformSampler : public Sampler {
                       values.value("utterances", 0u), "; resume with the manifests and the sampler of the saved run");
     cursor_ = state.array<uint64_t>("sampler.cursor");
     bad_files_ = state.array<uint32_t>("sampler.bad_files");
+    if (cursor_.size() != layout_.num_domains() || !std::is_sorted(bad_files_.begin(), bad_files_.end()) ||
+        (!bad_files_.empty() && bad_files_.back() >= layout_.num_utterances()))
+      throw DataError("checkpoint: sampler: expected a cursor for each of ", layout_.num_domains(),
+                      " domains and bad files of this corpus; found others; it is damaged");
     for (size_t d = 0; d < drawn_.size(); ++d) drawn_[d] = DrawnCer::from_json(values.at("drawn").at(d));
     shares_.set_planned_draws(values.at("planned_draws"));
     begin_window(values.at("first_step"));

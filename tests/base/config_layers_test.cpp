@@ -18,6 +18,27 @@ TEST_F(ConfigFiles, ExtendsMergesMapsAndReplacesLists) {
   config.root().expect_all_read();
 }
 
+// From whatever folder, and wherever the repository is: the binary holds it.
+TEST_F(ConfigFiles, ExtendsBaseIsFoundFromAnywhere) {
+  std::filesystem::create_directories(folder_ / "deep/er");
+  for (const std::string name : {"here.yaml", "deep/er/there.yaml"}) {
+    Config config = Config::load(write(name, "extends: base\noptimizer: {lr: 0.5}\n"));
+    EXPECT_EQ(config.root().child("optimizer").number("lr", 0), 0.5);
+    EXPECT_EQ(config.root().child("optimizer").number("clip_norm", 7), 1.0);
+    EXPECT_THAT(config.root().child("optimizer").where("clip_norm"), ::testing::StartsWith("base:"));
+  }
+  const std::string built_in = Config::load(write("a.yaml", "extends: base\n")).resolved();
+  EXPECT_EQ(built_in, Config::load(REHEARSE_SOURCE_DIR "/configs/base.yaml").resolved());
+}
+
+TEST_F(ConfigFiles, AFileThatIsNotThereToExtendSaysWhereItWasLookedFor) {
+  const std::string child = write("child.yaml", "seed: 1\nextends: configs/base.yaml\n");
+  EXPECT_EQ(error_of([&] { Config::load(child); }),
+            child + ":2: extends: expected a file, named from \"" + folder_.string() +
+                "\", where this file is, or \"base\", which is built in; found no \"" +
+                (folder_ / "configs/base.yaml").string() + "\"");
+}
+
 TEST_F(ConfigFiles, AnEmptyMapEmptiesAndASectionWithoutAValueChangesNothing) {
   write("base.yaml", "a: {x: 1}\nb: {x: 1}\nc: {x: 1}\nd: 1\n");
   const std::string child = write("child.yaml", "extends: base.yaml\na:\nb: {}\nd:\n");

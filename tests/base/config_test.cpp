@@ -90,8 +90,23 @@ TEST(Config, AnUnknownKeyIsLookedForInOtherMapsToo) {
   root.child("b").number("lr", 0);
   EXPECT_EQ(unknown("patience"),
             "run.yaml:1: patience: expected a known key; found \"patience\"; did you mean \"validation.patience\"?");
-  EXPECT_EQ(unknown("lr"), "run.yaml:2: lr: expected a known key; found \"lr\"") << "two places: nobody knows which";
-  EXPECT_EQ(unknown("abroad"), "run.yaml:3: abroad: expected a known key; found \"abroad\"") << "nothing is near";
+  EXPECT_EQ(unknown("lr"),
+            "run.yaml:2: lr: expected a known key; found \"lr\"; the keys there are patience, validation, "
+            "a, b")
+      << "two places: nobody knows which";
+  EXPECT_THAT(unknown("abroad"), HasSubstr("abroad: expected a known key; found \"abroad\"; the keys there are "))
+      << "nothing is near";
+}
+
+TEST(Config, WhereThereAreFewKeysTheyAreNamed) {
+  Config config = Config::parse("run: {dir: x}\n", "run.yaml");
+  config.root().child("run").text("folder", "");
+  EXPECT_EQ(error_of([&] { config.root().expect_all_read(); }),
+            "run.yaml:1: run.dir: expected a known key of run; found \"dir\"; the only key there is folder");
+  Config many = Config::parse("a: {x: 1}\n", "run.yaml");
+  for (int i = 0; i < 20; ++i) many.root().child("a").integer("some_key_" + std::to_string(i), 0);
+  EXPECT_EQ(error_of([&] { many.root().expect_all_read(); }),
+            "run.yaml:1: a.x: expected a known key of a; found \"x\"");
 }
 
 TEST(Config, TabsAreNamedWhereTheyBreakTheYaml) {
@@ -111,7 +126,7 @@ TEST_F(ConfigFiles, MissingFilesAndCirclesAreOneClearLine) {
   EXPECT_THAT(error_of([&] { Config::load((folder_ / "none.yaml").string()); }),
               HasSubstr("none.yaml: expected a readable file"));
   const std::string orphan = write("orphan.yaml", "x: 1\nextends: gone.yaml\n");
-  EXPECT_THAT(error_of([&] { Config::load(orphan); }), HasSubstr("orphan.yaml:2: extends: expected an existing file"));
+  EXPECT_THAT(error_of([&] { Config::load(orphan); }), HasSubstr("orphan.yaml:2: extends: expected a file"));
   const std::string circle = write("circle.yaml", "extends: circle.yaml\n");
   EXPECT_THAT(error_of([&] { Config::load(circle); }), HasSubstr("circle of `extends`"));
 }

@@ -46,8 +46,8 @@ TEST(Printable, MessagesOfOursKeepTheirLines) {
 TEST(Printable, QuotesAreCutBetweenCharacters) {
   EXPECT_EQ(quoted("seven"), "\"seven\"");
   EXPECT_EQ(quoted("ßßß", 3), "\"ß…\"");
-  EXPECT_THAT(quoted(std::string(10000, 'x')), StartsWith("\"xxx"));
-  EXPECT_LT(quoted(std::string(10000, 'x')).size(), 130u);
+  EXPECT_THAT(rehearse::quoted(std::string(10000, 'x')), StartsWith("\"xxx"));
+  EXPECT_LT(rehearse::quoted(std::string(10000, 'x')).size(), 130u);
 }
 
 TEST(Printable, QuotedIsOursForEveryKindOfText) {

@@ -71,6 +71,25 @@ class FailingFiles : public FileLayer {
   int operations_ = 0;
 };
 
+// A file server on which folders with an open file cannot be removed (.nfs…), nor links made.
+class BusyFiles : public FileLayer {
+ public:
+  void remove_tree(const fs::path& path) override {
+    if (!is_busy || !fs::is_directory(path)) return FileLayer::remove_tree(path);
+    for (const auto& entry : fs::directory_iterator(path))
+      if (entry.path().filename() != kOpen) fs::remove_all(entry.path());
+    std::ofstream(path / kOpen) << "held open";
+    throw CommError(path.string(), ": could not remove it: Directory not empty");
+  }
+  void symlink(const fs::path&, const fs::path& link) override {
+    throw CommError(link.string(), ": Operation not permitted");
+  }
+  bool is_busy = true;
+
+ private:
+  static constexpr const char* kOpen = ".nfs0000000000a1b2c3";
+};
+
 inline void overwrite(const fs::path& path, const std::vector<std::byte>& bytes) {
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));

@@ -85,6 +85,44 @@ TEST_F(Checkpoint, WeightsAloneLoadWithoutTheState) {
   EXPECT_THAT(refusal(path), Not(::testing::IsEmpty()));
 }
 
+// One rank of a host reads the checksums; the others need not, but a torn file does not get past them either.
+TEST_F(Checkpoint, BySizesAloneATornFileIsRefusedAndAFlippedBitIsLeftToTheNeighbour) {
+  const fs::path path = save(5), file = path / "optimizer.safetensors";
+  const std::vector<std::byte> whole = read_bytes(file);
+  overwrite(file, with_flipped(whole, 8 * whole.size() - 1));
+  EXPECT_NE(refusal(path), "");
+  EXPECT_EQ(load_checkpoint(path, true, Check::kSizes).optimizer.size(), 1u);
+  overwrite(file, {whole.begin(), whole.end() - 1});
+  EXPECT_THROW(load_checkpoint(path, true, Check::kSizes), DataError);
+}
+
+TEST_F(Checkpoint, ForUseTheTablesLoadWithoutTheOptimizer) {
+  const fs::path path = save(5);
+  overwrite(path / "optimizer.safetensors", {});
+  const LoadedCheckpoint loaded = load_for_use(path);
+  EXPECT_TRUE(loaded.optimizer.empty());
+  EXPECT_EQ(loaded.state.array<uint32_t>("sampler.visits").size(), 3000u);
+}
+
+// With checksums that fit: what is wrong is in the list itself.
+TEST_F(Checkpoint, AListWithValuesOfOtherTypesIsADataErrorThatNamesIt) {
+  const fs::path path = save(5), list = path / "MANIFEST.json";
+  const nlohmann::json whole = nlohmann::json::parse(read_text(list));
+  const std::vector<nlohmann::json> values = {
+      nullptr, -1, 1.5, "text", true, nlohmann::json::array(), nlohmann::json::object()};
+  for (const char* where : {"/format", "/version", "/files", "/files/state.json", "/files/state.json/bytes",
+                            "/files/model.safetensors/sha256", "/files/..~1state.json"})
+    for (const nlohmann::json& value : values) {
+      nlohmann::json damaged = whole;
+      damaged["version"] = 1;
+      damaged.erase("sha256");
+      damaged[nlohmann::json::json_pointer(where)] = value;
+      write_text(files_, list, damaged.dump());
+      EXPECT_THAT(refusal(path), ::testing::AllOf(HasSubstr(path.string()), Not(HasSubstr("json.exception"))))
+          << where << " " << value.dump();
+    }
+}
+
 TEST_F(Checkpoint, EveryTruncationOfEveryFileIsRefusedByName) {
   save(10);
   const fs::path newest = save(20);
@@ -253,45 +291,6 @@ TEST_F(Checkpoint, WhereNamesCannotBeExchangedAFailureWhileReplacingLeavesAnOlde
     EXPECT_TRUE(load_newest(folder(), refused).has_value()) << "operation " << fail_at;
     EXPECT_THAT(refused, ::testing::IsEmpty()) << "operation " << fail_at;
   }
-}
-
-TEST_F(Checkpoint, RotationKeepsTheNewestTheBestAndEveryNth) {
-  for (uint64_t step : {10, 20, 25, 30, 40, 50}) save(step, 30);
-  mark_best(folder() / "step-00000020", files_);
-  rotate_checkpoints(folder(), 50, 2, 25);
-  EXPECT_THAT(steps(), ElementsAre(50, 40, 25, 20));
-  mark_best(folder() / "step-00000050", files_);
-  rotate_checkpoints(folder(), 50, 1, 0);
-  EXPECT_THAT(steps(), ElementsAre(50));
-}
-
-// A run that resumed from 20 because 40 was torn, and saves 30: 40 must not count as the one that is kept.
-TEST_F(Checkpoint, RotationNeverGivesUpTheOneJustSavedForALaterTornOne) {
-  for (uint64_t step : {10, 20, 30, 40}) save(step, 30);
-  overwrite(folder() / "step-00000040/model.safetensors", {});
-  rotate_checkpoints(folder(), 30, 1, 0);
-  EXPECT_THAT(names_in(folder()), ElementsAre("step-00000030", "step-00000040"));
-  std::vector<std::string> refused;
-  EXPECT_EQ(load_newest(folder(), refused).value().step, 30u);
-}
-
-TEST_F(Checkpoint, ARunFolderMeansTheBestElseTheNewest) {
-  const fs::path run = folder() / "run";
-  save_checkpoint(SmallCheckpoint(1, 30).contents, run / "checkpoints", files_);
-  save_checkpoint(SmallCheckpoint(2, 30).contents, run / "checkpoints", files_);
-  EXPECT_EQ(load_checkpoint(run, false).step, 2u);
-  mark_best(run / "checkpoints/step-00000001", files_);
-  EXPECT_EQ(load_checkpoint(run, false).step, 1u);
-  EXPECT_EQ(load_checkpoint(run / "checkpoints", false).step, 1u);
-  EXPECT_THAT(refusal(folder() / "nothing"), HasSubstr("nothing"));
-}
-
-TEST_F(Checkpoint, ForeignAndUnfinishedFoldersAreNotListed) {
-  save(7, 30);
-  for (const char* name : {"step-", "step-12x", ".step-00000009.tmp", "other"}) fs::create_directories(folder() / name);
-  overwrite(folder() / "step-00000011", {});
-  EXPECT_THAT(list_checkpoints(folder()), ElementsAre(folder() / "step-00000007"));
-  EXPECT_THAT(list_checkpoints(folder() / "absent"), ::testing::IsEmpty());
 }
 
 TEST_F(Checkpoint, AnEmptyFolderWithAStepNameIsRefusedNotFatal) {

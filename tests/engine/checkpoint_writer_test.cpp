@@ -203,6 +203,25 @@ TEST_F(Writer, RemovesWhatACrashLeftAndNothingElse) {
   EXPECT_THAT(names_in(folder()), ElementsAre(".other.tmp", "step-00000007"));
 }
 
+// A file server keeps a name for a file that somebody has open, so its folder is not empty.
+TEST_F(Writer, ARotationThatFailsIsSaidOnceAndTriedAgain) {
+  BusyFiles files;
+  CheckpointWriter writer(options(1), files);
+  for (uint64_t step : {10, 20, 30}) writer.save(SmallCheckpoint(step, 30).contents, {});
+  ASSERT_TRUE(writer.wait_for(kLong_s)) << "nothing is raised";
+  EXPECT_EQ(newest(), 30u);
+  EXPECT_THAT(list_checkpoints(folder()), ElementsAre(folder() / "step-00000030"));
+  EXPECT_THAT(writer.take_warnings(),
+              ElementsAre(AllOf(HasSubstr(".step-00000010.old"), HasSubstr("Directory not empty"),
+                                HasSubstr("tried again at the next save")),
+                          HasSubstr(".step-00000020.old")));
+  files.is_busy = false;
+  writer.save(SmallCheckpoint(40, 30).contents, {});
+  ASSERT_TRUE(writer.wait_for(kLong_s));
+  EXPECT_THAT(names_in(folder()), ElementsAre("step-00000040"));
+  EXPECT_THAT(writer.take_warnings(), IsEmpty());
+}
+
 TEST_F(Writer, AFolderThatCannotBeMadeIsACommError) {
   overwrite(folder() / "file", {});
   EXPECT_THROW(CheckpointWriter({folder() / "file/checkpoints", 1, 0}, files_), CommError);

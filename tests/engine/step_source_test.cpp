@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "tests/data/sampler/sampler_fixture.h"
 
 namespace rehearse {
@@ -154,6 +156,49 @@ TEST_P(StepSourceTest, ADamagedStateIsADataError) {
     damaged.values["step_source"].erase(key);
     EXPECT_THROW(Replica(GetParam()).source().load(damaged), DataError) << key;
   }
+}
+
+// Any one value of another type, or gone: it is refused, or it does not matter. And then the state before loads.
+TEST_P(StepSourceTest, AnyValueOfAnotherTypeIsADataErrorOrDoesNotMatter) {
+  Replica running(GetParam());
+  for (int i = 0; i < 3; ++i) running.step();
+  running.source().plan_ahead(2);
+  State state;
+  running.source().save(state);
+  const uint64_t seed = std::random_device()();
+  SCOPED_TRACE(concat("seed ", seed));
+  const nlohmann::json flat = state.values.flatten();
+  const std::vector<nlohmann::json> others = {nullptr, "text", nlohmann::json::array(), nlohmann::json::object(), -7.5};
+  size_t refused = 0, number = 0;
+  const auto expect_refused_or_fine = [&](const State& damaged, const std::string& what) {
+    Replica replica(GetParam());
+    try {
+      replica.source().load(damaged);
+      for (int i = 0; i < 3; ++i) replica.step();
+    } catch (const DataError& failure) {
+      ++refused;
+      EXPECT_THAT(failure.what(), ::testing::Not(::testing::HasSubstr("json.exception"))) << what;
+    } catch (const std::exception& failure) {
+      ADD_FAILURE() << what << ": " << failure.what();
+    }
+    replica.source().load(state);
+  };
+  for (const auto& [pointer, value] : flat.items()) {
+    if (RandomKey(seed).below(flat.size(), number++) >= 150) continue;
+    State damaged = state;
+    damaged.values[nlohmann::json::json_pointer(pointer)] = others[number % others.size()];
+    expect_refused_or_fine(damaged, concat(pointer, " ", others[number % others.size()].dump()));
+  }
+  for (const auto& [name, array] : state.arrays) {
+    State damaged = state;
+    damaged.arrays.erase(name);
+    expect_refused_or_fine(damaged, name + " is gone");
+    damaged.arrays[name] = StateArray::of<float>({1});
+    expect_refused_or_fine(damaged, name + " of another type");
+    damaged.arrays[name] = {array.type, {}};
+    expect_refused_or_fine(damaged, name + " empty");
+  }
+  EXPECT_GE(refused, state.arrays.size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Samplers, StepSourceTest, ::testing::Values("uniform", "curriculum"),

@@ -6,6 +6,7 @@
 #include "trainer/base/config_tree.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
+#include "trainer/base/printable.h"
 #include "trainer/base/words.h"
 
 namespace rehearse {
@@ -14,6 +15,7 @@ namespace {
 using Kind = ConfigValue::Kind;
 
 constexpr const char* kDefault = "default";
+constexpr const char* kBase = "base";  // the configuration with every key that is built in
 
 const char* describe(const ConfigValue& value) {
   switch (value.kind) {
@@ -69,6 +71,16 @@ std::unique_ptr<ConfigValue> make_scalar(const std::string& text, const std::str
   return value;
 }
 
+// Relative to the folder of the file that says it, wherever rehearse is started.
+std::string extended_file(const ConfigValue& extends, const std::string& path) {
+  const fs::path folder = fs::path(path).parent_path(), file = folder / extends.scalar;
+  std::error_code absent;
+  if (fs::is_regular_file(file, absent)) return file.string();
+  throw ConfigError(extends.origin, ": extends: expected a file, named from ",
+                    folder.empty() ? "the folder" : rehearse::quoted(folder.string()),
+                    ", where this file is, or \"base\", which is built in; found no ", rehearse::quoted(file.string()));
+}
+
 std::unique_ptr<ConfigValue> load_file(const std::string& path, int depth) {
   if (depth > 16) throw ConfigError(path, ": expected at most 16 files to extend; found a circle of `extends`");
   std::string text;
@@ -82,11 +94,8 @@ std::unique_ptr<ConfigValue> load_file(const std::string& path, int depth) {
   if (!extends) return own;
   if (extends->kind != Kind::kScalar)
     throw ConfigError(extends->origin, ": extends: expected a file name; found ", describe(*extends));
-  const fs::path parent = fs::path(path).parent_path() / extends->scalar;
-  std::error_code absent;
-  if (!fs::exists(parent, absent))
-    throw ConfigError(extends->origin, ": extends: expected an existing file; found no \"", parent.string(), "\"");
-  auto base = load_file(parent.string(), depth + 1);
+  auto base =
+      extends->scalar == kBase ? parse_yaml(base_yaml(), kBase) : load_file(extended_file(*extends, path), depth + 1);
   std::erase_if(own->map, [](const auto& pair) { return pair.first == "extends"; });
   merge_into(*base, std::move(own));
   return base;

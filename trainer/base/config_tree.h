@@ -21,4 +21,7 @@ void apply_override(ConfigValue& root, const std::string& assignment);
 
 std::string print_yaml(const ConfigValue& root, bool with_origin);
 
+// configs/base.yaml as it was when this was built.
+const char* base_yaml();
+
 }  // namespace rehearse

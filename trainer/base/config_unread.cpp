@@ -9,6 +9,8 @@
 namespace rehearse {
 namespace {
 
+constexpr size_t kFew = 12;  // keys that fit a message
+
 using PathsByKey = std::map<std::string, std::vector<std::string>>;
 
 std::string path_of(const std::string& map, const std::string& key) {
@@ -31,8 +33,11 @@ std::string suggestion(const ConfigValue& map, const std::string& key, const Pat
     if (child->is_read) siblings.push_back(name);
   const std::string near = did_you_mean(key, siblings);
   const auto elsewhere = known.find(key);
-  if (!near.empty() || elsewhere == known.end() || elsewhere->second.size() != 1) return near;
-  return concat("; did you mean \"", elsewhere->second.front(), "\"?");
+  if (!near.empty()) return near;
+  if (elsewhere != known.end() && elsewhere->second.size() == 1)
+    return concat("; did you mean \"", elsewhere->second.front(), "\"?");
+  if (siblings.empty() || siblings.size() > kFew) return "";
+  return concat(siblings.size() == 1 ? "; the only key there is " : "; the keys there are ", joined(siblings));
 }
 
 void expect_map_read(ConfigValue& map, const std::string& path, const PathsByKey& known) {

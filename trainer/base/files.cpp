@@ -101,6 +101,18 @@ bool FileLayer::exchange(const fs::path& one, const fs::path& other) {
   return renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE) == 0;
 }
 
+void FileLayer::symlink(const fs::path& target, const fs::path& link) {
+  std::error_code failure;
+  fs::create_directory_symlink(target, link, failure);
+  if (failure) throw CommError(link.string(), ": could not make a link to ", target.string(), ": ", failure.message());
+}
+
+void FileLayer::remove_tree(const fs::path& path) {
+  std::error_code failure;
+  fs::remove_all(path, failure);
+  if (failure) throw CommError(path.string(), ": could not remove it: ", failure.message());
+}
+
 std::string read_text(const fs::path& path) {
   std::ifstream in = open_for_reading(path);
   std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
@@ -183,7 +195,11 @@ FileLock::FileLock(const fs::path& path) : descriptor_(::open(path.c_str(), O_RD
   if (descriptor_ < 0)
     throw ConfigError(path.string(), ": expected a writable lock file; found ", std::strerror(errno));
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
     ::close(descriptor_);
+    if (error != EWOULDBLOCK)
+      throw ConfigError(path.string(), ": expected a file system that can lock a file; found ", std::strerror(error),
+                        "; choose another run.folder");
     throw ConfigError(path.parent_path().string(), ": expected a folder that no run uses; found it locked by process ",
                       read_text(path), "; stop that run or choose another run.folder");
   }

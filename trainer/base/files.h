@@ -21,6 +21,8 @@ class FileLayer {
   virtual void rename(const fs::path& from, const fs::path& to);
   // Both names stand for something at all times; false where the file system cannot do that (NFS).
   virtual bool exchange(const fs::path& one, const fs::path& other);
+  virtual void symlink(const fs::path& target, const fs::path& link);
+  virtual void remove_tree(const fs::path& path);  // a file or a folder with all in it; fine where it is not there
 };
 
 std::string read_text(const fs::path& path);              // DataError when absent or unreadable

@@ -59,6 +59,11 @@ double JsonFields::number(const std::string& name) const {
   return value->get<double>();
 }
 
+double JsonFields::required_number(const std::string& name) const {
+  if (!find(name)) fail(name, "a number");
+  return number(name);
+}
+
 uint64_t JsonFields::count(const std::string& name) const {
   const nlohmann::json* value = find(name);
   if (!value) return 0;

@@ -16,7 +16,8 @@ class JsonFields {
   // Throws when `object` is not a JSON object. `tail` ends every message: " (sample \"call/17.opus\")".
   JsonFields(const nlohmann::json& object, std::string where, std::string tail = "");
 
-  double number(const std::string& name) const;   // absent or null: NaN
+  double number(const std::string& name) const;  // absent or null: NaN
+  double required_number(const std::string& name) const;
   uint64_t count(const std::string& name) const;  // a whole number >= 0; absent or null: 0
   uint64_t required_count(const std::string& name) const;
   bool boolean(const std::string& name, bool fallback) const;
@@ -28,6 +29,7 @@ class JsonFields {
 
   bool is_given(const std::string& name) const { return find(name) != nullptr; }
   const nlohmann::json* find(const std::string& name) const;  // null pointer when absent or null
+  const nlohmann::json& object() const { return *object_; }
   const std::string& where() const { return where_; }
   [[noreturn]] void fail(const std::string& name, const std::string& expected) const;
   [[noreturn]] void fail(const std::string& name, const std::string& expected, const std::string& found) const;

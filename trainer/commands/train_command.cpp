@@ -1,5 +1,7 @@
 #include <CLI/CLI.hpp>
+#include <iostream>
 
+#include "trainer/base/error.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 #include "trainer/commands/version.h"
@@ -21,17 +23,25 @@ class TrainCommand : public Command {
     app.add_option("--set", request_.overrides, "key=value over the file, e.g. optimizer.lr=0.001 (repeatable)")
         ->allow_extra_args(false);
     app.add_option("--resume", request_.resume,
-                   "auto (the newest whole checkpoint of the run folder, if any) or a checkpoint");
+                   "auto (the newest whole checkpoint of the run folder, if any), a checkpoint, or a run folder (its"
+                   " newest)");
     app.add_flag("--strict-resume", request_.strict_resume, "refuse to resume where the result would not be bit-exact");
     app.add_option("--profile", request_.profile_steps,
                    "draw this many steps of every rank into profile/rank-R.json of the run folder")
         ->check(at_least(1));
-    app.add_option("--init", request_.init, "start from the weights and the CER table of this checkpoint or run");
+    app.add_option("--init", request_.init,
+                   "start from the weights and the CER table of this checkpoint or run (its best, else its newest)");
+    app.add_flag("--newest-step", is_step_asked_,
+                 "print the step of the newest checkpoint in the run folder, 0 for none, and train nothing");
     app.add_option(
         "--replay-observations", request_.replay_observations,
         "observations.jsonl of another run (log.observations): its CERs steer the draws in place of the own");
   }
   int run() override {
+    if (is_step_asked_) {
+      std::cout << newest_step(request_) << "\n";
+      return kExitOk;
+    }
     request_.version_text = version_text();
     request_.versions = linked_versions();
     return train(request_);
@@ -39,6 +49,7 @@ class TrainCommand : public Command {
 
  private:
   TrainRequest request_;
+  bool is_step_asked_ = false;
 };
 
 REHEARSE_COMMAND("train", TrainCommand);

@@ -1,12 +1,12 @@
 #include "trainer/engine/checkpoint.h"
 
-#include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <functional>
+#include <set>
 
 #include "trainer/base/error.h"
+#include "trainer/base/json_fields.h"
+#include "trainer/base/printable.h"
 #include "trainer/base/safetensors.h"
 #include "trainer/engine/state_file.h"
 
@@ -15,27 +15,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kPrefix = "step-";
 constexpr int kFormatVersion = 2;
 constexpr int kOldestVersion = 1;          // whose list has no checksum of its own
 constexpr uint64_t kSpareBytes = 1 << 20;  // for state.json, the list and the file system's own blocks
-
-std::string folder_name(uint64_t step) {
-  char name[32];
-  std::snprintf(name, sizeof name, "step-%08llu", static_cast<unsigned long long>(step));
-  return name;
-}
-
-// The step of "step-00001200"; nothing for other names.
-std::optional<uint64_t> step_of(const fs::path& path) {
-  const std::string name = path.filename().string();
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  uint64_t step = 0;
-  const char* end = name.data() + name.size();
-  const auto result = std::from_chars(name.data() + 5, end, step);
-  if (result.ec != std::errc() || result.ptr != end) return std::nullopt;
-  return step;
-}
 
 std::vector<std::byte> pack_tensors(const std::vector<TensorSpan>& tensors) {
   std::map<std::string, TensorView> views;
@@ -75,7 +57,6 @@ std::string manifest_text(const json& list) {
 }
 
 void write_files(const CheckpointContents& contents, const fs::path& folder, FileLayer& files) {
-  fs::remove_all(folder);
   fs::create_directories(folder);
   json list = json::object();
   for (const auto& [name, pack] : packers_of(contents)) {
@@ -87,8 +68,11 @@ void write_files(const CheckpointContents& contents, const fs::path& folder, Fil
   files.sync_folder(folder);
 }
 
-fs::path beside(const fs::path& target, const char* ending) {
-  return target.parent_path() / ("." + target.filename().string() + ending);
+// Of a write that failed something may lie there, and on a file server something may stay.
+fs::path temporary_for(const fs::path& target) {
+  std::error_code failure;
+  fs::remove_all(target.parent_path() / concat(".", target.filename().string(), ".tmp"), failure);
+  return free_name_beside(target, ".", ".tmp");
 }
 
 // What std::filesystem throws is a failure of the disk.
@@ -114,51 +98,49 @@ std::map<std::string, LoadedCheckpoint::Tensor> unpack_tensors(std::vector<std::
   return tensors;
 }
 
-json read_manifest_of(const fs::path& checkpoint) {
-  const fs::path path = checkpoint / "MANIFEST.json";
-  try {
-    const std::string text = read_text(path);
-    const json manifest = json::parse(text);
-    const json& version = manifest.at("version");
-    if (manifest.at("format") != "rehearse-checkpoint" || (version != kFormatVersion && version != kOldestVersion))
-      throw DataError(path.string(), ": expected rehearse-checkpoint version ", kOldestVersion, " or ", kFormatVersion,
-                      "; found ", manifest.at("format"), " version ", version,
-                      "; read it with the rehearse that wrote it");
-    if (version != kOldestVersion && text != manifest_text(manifest.at("files")))
-      throw DataError(path.string(), ": expected a list that fits its own SHA-256; found another; ",
-                      "use another checkpoint");
-    return manifest.at("files");
-  } catch (const json::exception& failure) {
-    throw DataError(path.string(), ": expected the list of files; found ", failure.what());
+// A listed file: a plain name in the checkpoint's folder.
+struct Listed {
+  uint64_t bytes = 0;
+  std::string sha256;
+};
+
+std::map<std::string, Listed> read_manifest_of(const fs::path& checkpoint) {
+  const std::string where = (checkpoint / "MANIFEST.json").string();
+  const std::string text = read_text(where);
+  const json manifest = parse_json(text, where);
+  const JsonFields fields(manifest, where);
+  const std::string format = fields.text("format");
+  const uint64_t version = fields.count("version");
+  if (format != "rehearse-checkpoint" || (version != kFormatVersion && version != kOldestVersion))
+    throw DataError(where, ": expected rehearse-checkpoint version ", kOldestVersion, " or ", kFormatVersion,
+                    "; found ", rehearse::quoted(format), " version ", version,
+                    "; read it with the rehearse that wrote it");
+  if (version != kOldestVersion && text != manifest_text(fields.child("files").object()))
+    throw DataError(where, ": expected a list that fits its own SHA-256; found another; use another checkpoint");
+  std::map<std::string, Listed> list;
+  for (const auto& [name, entry] : fields.child("files").object().items()) {
+    if (name.empty() || name.find('/') != std::string::npos || name == "..")
+      throw DataError(where, ": files: expected names of files beside it; found ", rehearse::quoted(name));
+    const JsonFields one(entry, concat(where, ": files: ", printable(name)));
+    list[name] = {one.required_count("bytes"), one.required_text("sha256")};
   }
+  return list;
 }
 
-// The bytes of one listed file, checked against size and checksum.
-std::vector<std::byte> read_verified(const fs::path& checkpoint, const std::string& name, const json& entry) {
+// The bytes of one listed file, checked against size and, where asked for, checksum.
+std::vector<std::byte> read_listed(const fs::path& checkpoint, const std::string& name, const Listed& listed,
+                                   Check check) {
   const fs::path path = checkpoint / name;
+  std::error_code absent;  // is said by the reader
+  if (const uint64_t size = fs::file_size(path, absent); !absent && size != listed.bytes)
+    throw DataError(path.string(), ": expected ", listed.bytes, " bytes; found ", size, "; use another checkpoint");
   std::vector<std::byte> bytes = read_bytes(path);
-  const uint64_t size = entry.at("bytes");
-  if (bytes.size() != size)
-    throw DataError(path.string(), ": expected ", size, " bytes; found ", bytes.size(), "; use another checkpoint");
-  if (sha256_of(bytes) != entry.at("sha256").get<std::string>())
+  if (check == Check::kChecksums && sha256_of(bytes) != listed.sha256)
     throw DataError(path.string(), ": expected the SHA-256 of MANIFEST.json; found another; use another checkpoint");
   return bytes;
 }
 
-fs::path resolve(const fs::path& path) {
-  if (fs::exists(path / "MANIFEST.json")) return path;
-  const fs::path folder = fs::is_directory(path / "checkpoints") ? path / "checkpoints" : path;
-  if (fs::exists(folder / "best" / "MANIFEST.json")) return fs::canonical(folder / "best");
-  const auto all = list_checkpoints(folder);
-  if (all.empty()) throw DataError(path.string(), ": expected a checkpoint or a run folder with one; found none");
-  return all.front();
-}
-
 }  // namespace
-
-fs::path checkpoint_path(const fs::path& folder, uint64_t step) {
-  return folder / folder_name(step);
-}
 
 void expect_room(const CheckpointContents& contents, const fs::path& folder) {
   uint64_t needed = kSpareBytes;
@@ -171,23 +153,33 @@ void expect_room(const CheckpointContents& contents, const fs::path& folder) {
                     "; free some space, older checkpoints are kept");
 }
 
+namespace {
+
+// What stays of the one before, where it cannot be removed at once, goes with the next rotation.
+void replace(const fs::path& temporary, const fs::path& target, FileLayer& files) {
+  fs::path replaced;
+  if (fs::exists(target) && files.exchange(temporary, target)) {  // a run resumed from an older one comes by again
+    replaced = temporary;
+  } else if (fs::exists(target)) {
+    replaced = free_name_beside(target, ".", ".old");
+    files.rename(target, replaced);
+    files.rename(temporary, target);
+  } else {
+    files.rename(temporary, target);
+  }
+  std::error_code failure;
+  if (!replaced.empty()) fs::remove_all(replaced, failure);
+}
+
+}  // namespace
+
 fs::path write_checkpoint(const CheckpointContents& contents, const fs::path& target, FileLayer& files) {
   return on_disk(target, [&] {
-    const fs::path folder = target.parent_path(), temporary = beside(target, ".tmp");
+    const fs::path folder = target.parent_path(), temporary = temporary_for(target);
     if (!folder.empty()) fs::create_directories(folder);
     expect_room(contents, folder.empty() ? "." : folder);
     write_files(contents, temporary, files);
-    if (fs::exists(target) && files.exchange(temporary, target)) {  // a run resumed from an older one comes by again
-      fs::remove_all(temporary);
-    } else if (fs::exists(target)) {
-      const fs::path replaced = beside(target, ".old");
-      fs::remove_all(replaced);
-      files.rename(target, replaced);
-      files.rename(temporary, target);
-      fs::remove_all(replaced);
-    } else {
-      files.rename(temporary, target);
-    }
+    replace(temporary, target, files);
     files.sync_folder(folder.empty() ? "." : folder);
     return target;
   });
@@ -197,69 +189,51 @@ fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& fol
   return write_checkpoint(contents, checkpoint_path(folder, contents.step), files);
 }
 
-void remove_leftovers(const fs::path& folder) {
-  on_disk(folder, [&] {
-    std::vector<fs::path> leftovers;
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with(concat(".", kPrefix)) && (name.ends_with(".tmp") || name.ends_with(".old")))
-        leftovers.push_back(entry.path());
-    }
-    for (const fs::path& one : leftovers) fs::remove_all(one);
-  });
-}
+namespace {
 
-LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state) {
+LoadedCheckpoint load_without(const std::set<std::string>& left_out, const fs::path& path, Check check) {
   LoadedCheckpoint loaded;
-  loaded.path = resolve(path);
-  const json list = read_manifest_of(loaded.path);
-  try {
-    for (const auto& [name, entry] : list.items()) {
-      const bool is_state = name == "optimizer.safetensors" || name == "curriculum.h5";
-      if (is_state && !with_state) continue;
-      std::vector<std::byte> bytes = read_verified(loaded.path, name, entry);
-      const std::string where = (loaded.path / name).string();
-      if (name == "model.safetensors")
-        loaded.model = unpack_tensors(std::move(bytes), where);
-      else if (name == "ema.safetensors")
-        loaded.ema = unpack_tensors(std::move(bytes), where);
-      else if (name == "optimizer.safetensors")
-        loaded.optimizer = unpack_tensors(std::move(bytes), where);
-      else if (name == "curriculum.h5")
-        loaded.state.arrays = from_hdf5(bytes, where);
-      else
-        loaded.files[name].assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    }
-    loaded.state.values = json::parse(loaded.files.at("state.json"));
-    loaded.step = loaded.state.values.at("step");
-  } catch (const json::exception& failure) {
-    throw DataError(loaded.path.string(), ": expected a whole checkpoint; found ", failure.what());
-  } catch (const std::out_of_range&) {
-    throw DataError(loaded.path.string(), ": expected state.json in MANIFEST.json; found none");
+  loaded.path = find_checkpoint(path, Which::kBest);
+  for (const auto& [name, listed] : read_manifest_of(loaded.path)) {
+    if (left_out.contains(name)) continue;
+    std::vector<std::byte> bytes = read_listed(loaded.path, name, listed, check);
+    const std::string where = (loaded.path / name).string();
+    if (name == "model.safetensors")
+      loaded.model = unpack_tensors(std::move(bytes), where);
+    else if (name == "ema.safetensors")
+      loaded.ema = unpack_tensors(std::move(bytes), where);
+    else if (name == "optimizer.safetensors")
+      loaded.optimizer = unpack_tensors(std::move(bytes), where);
+    else if (name == "curriculum.h5")
+      loaded.state.arrays = from_hdf5(bytes, where);
+    else
+      loaded.files[name].assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
+  const std::string where = (loaded.path / "state.json").string();
+  if (!loaded.files.contains("state.json")) throw DataError(where, ": expected it in MANIFEST.json; found none");
+  loaded.state.values = parse_json(loaded.files.at("state.json"), where);
+  loaded.step = JsonFields(loaded.state.values, where).required_count("step");
   if (loaded.model.empty()) throw DataError(loaded.path.string(), ": expected model.safetensors; found none");
   return loaded;
 }
 
-std::vector<fs::path> list_checkpoints(const fs::path& folder) {
-  std::vector<std::pair<uint64_t, fs::path>> found;
-  std::error_code failure;
-  for (const auto& entry : fs::directory_iterator(folder, failure))
-    if (entry.is_directory() && !entry.is_symlink())
-      if (const auto step = step_of(entry.path())) found.emplace_back(*step, entry.path());
-  std::sort(found.rbegin(), found.rend());
-  std::vector<fs::path> paths;
-  paths.reserve(found.size());
-  for (auto& [step, path] : found) paths.push_back(std::move(path));
-  return paths;
+}  // namespace
+
+LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state, Check check) {
+  if (with_state) return load_without({}, path, check);
+  return load_without({"optimizer.safetensors", "curriculum.h5"}, path, check);
+}
+
+LoadedCheckpoint load_for_use(const fs::path& path, Check check) {
+  return load_without({"optimizer.safetensors"}, path, check);
 }
 
 void expect_resumable(const LoadedCheckpoint& checkpoint) {
-  const auto facts = checkpoint.state.values.find("facts");
-  if (facts == checkpoint.state.values.end() || !facts->contains("averaged_from")) return;
-  throw ConfigError((checkpoint.path / "state.json").string(),
-                    ": expected a checkpoint that training wrote; found the average of ",
-                    facts->at("averaged_from").size(),
+  const std::string where = (checkpoint.path / "state.json").string();
+  const JsonFields facts = JsonFields(checkpoint.state.values, where).child("facts");
+  const size_t count = facts.list("averaged_from").size();
+  if (count == 0) return;
+  throw ConfigError(where, ": expected a checkpoint that training wrote; found the average of ", count,
                     " checkpoints, which has no optimizer state; start a new run from it with --init");
 }
 
@@ -272,28 +246,6 @@ std::optional<LoadedCheckpoint> load_newest(const fs::path& folder, std::vector<
     }
   }
   return std::nullopt;
-}
-
-void mark_best(const fs::path& checkpoint, FileLayer& files) {
-  on_disk(checkpoint, [&] {
-    const fs::path folder = checkpoint.parent_path();
-    const fs::path temporary = folder / ".best.tmp";
-    fs::remove(temporary);
-    fs::create_directory_symlink(checkpoint.filename(), temporary);
-    files.rename(temporary, folder / "best");
-    files.sync_folder(folder);
-  });
-}
-
-void rotate_checkpoints(const fs::path& folder, uint64_t newest, int64_t keep_last, int64_t keep_every_steps) {
-  std::error_code failure;
-  const fs::path best = fs::read_symlink(folder / "best", failure);
-  auto all = list_checkpoints(folder);
-  std::erase_if(all, [newest](const fs::path& path) { return *step_of(path) > newest; });
-  for (size_t i = static_cast<size_t>(keep_last); i < all.size(); ++i) {
-    const bool is_kept = keep_every_steps > 0 && *step_of(all[i]) % static_cast<uint64_t>(keep_every_steps) == 0;
-    if (!is_kept && all[i].filename() != best) on_disk(all[i], [&] { return fs::remove_all(all[i]); });
-  }
 }
 
 void verify_checkpoint(const fs::path& checkpoint) {

@@ -10,6 +10,7 @@
 
 #include "trainer/base/files.h"
 #include "trainer/base/state.h"
+#include "trainer/engine/checkpoint_folder.h"
 
 namespace rehearse {
 
@@ -30,9 +31,6 @@ struct CheckpointContents {
   std::map<std::string, std::string> files;  // config.yaml, tokenizer.txt, front_end.json …
 };
 
-// folder/step-00001200
-fs::path checkpoint_path(const fs::path& folder, uint64_t step);
-
 // Writes the folder `target` through a temporary one beside it; returns it. Packs, hashes and writes one file after the
 // other. Throws CommError when a write fails or the disk has no room; what was there before is still there then.
 fs::path write_checkpoint(const CheckpointContents& contents, const fs::path& target, FileLayer& files);
@@ -40,8 +38,6 @@ fs::path write_checkpoint(const CheckpointContents& contents, const fs::path& ta
 fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& folder, FileLayer& files);
 // CommError when the disk of `folder` lacks the room for it; looks at sizes only.
 void expect_room(const CheckpointContents& contents, const fs::path& folder);
-// Removes temporary folders that a crash left among the checkpoints. Nobody may be writing there.
-void remove_leftovers(const fs::path& folder);
 
 // A loaded and verified checkpoint; tensors own their values.
 struct LoadedCheckpoint {
@@ -60,25 +56,19 @@ struct LoadedCheckpoint {
   std::map<std::string, std::string> files;
 };
 
+// Whether a load reads the checksums again; a rank whose neighbour on the same host does that looks at sizes alone.
+enum class Check { kChecksums, kSizes };
 // path: a checkpoint, a run folder or its checkpoints folder (then the best, or else the newest). `with_state` false
-// leaves out optimizer and state. Throws DataError naming the file that is torn or absent.
-LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state);
-
-// Checkpoints in `folder` from newest to oldest; unfinished and foreign folders are not among them.
-std::vector<fs::path> list_checkpoints(const fs::path& folder);
+// leaves out optimizer and sampler. Throws DataError naming the file that is torn or absent.
+LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state, Check check = Check::kChecksums);
+// For who recognises or starts anew: all but the optimizer's state.
+LoadedCheckpoint load_for_use(const fs::path& path, Check check = Check::kChecksums);
 
 // ConfigError for what `checkpoint average` wrote: it has weights, but no optimizer state to go on with.
 void expect_resumable(const LoadedCheckpoint& checkpoint);
 
 // The newest that verifies, for --resume auto; reasons of the refused ones are appended to `refused`.
 std::optional<LoadedCheckpoint> load_newest(const fs::path& folder, std::vector<std::string>& refused);
-
-// Points folder/best at a checkpoint.
-void mark_best(const fs::path& checkpoint, FileLayer& files);
-
-// Of the steps up to `newest`, removes all but the last `keep_last`, the best, and those divisible by keep_every_steps
-// (0: none). Later steps are of a start that this run did not resume from, or torn: they stay and do not count.
-void rotate_checkpoints(const fs::path& folder, uint64_t newest, int64_t keep_last, int64_t keep_every_steps);
 
 // Reads and checks sizes and SHA-256 of every file; DataError "file: expected, found".
 void verify_checkpoint(const fs::path& checkpoint);

@@ -80,9 +80,25 @@ fs::path choose_checkpoint(const fs::path& path, int64_t step) {
   const fs::path folder = fs::is_directory(path / "checkpoints") ? path / "checkpoints" : path;
   if (const fs::path chosen = folder / folder_of_step(step); fs::is_directory(chosen)) return chosen;
   std::string there;
-  for (const fs::path& one : list_checkpoints(folder)) there += (there.empty() ? "" : ", ") + one.filename().string();
+  auto all = list_checkpoints(folder);
+  std::ranges::copy(list_set_aside(folder), std::back_inserter(all));
+  for (const fs::path& one : all) there += (there.empty() ? "" : ", ") + one.filename().string();
   throw DataError(path.string(), ": expected a checkpoint of step ", step, "; found ",
                   there.empty() ? "no checkpoint" : there, "; leave --step out for the best or newest");
+}
+
+std::string describe_choice(const fs::path& path, const LoadedCheckpoint& chosen) {
+  const fs::path folder = checkpoints_folder(path);
+  std::string how;
+  if (!fs::exists(path / "MANIFEST.json")) {
+    const bool has_best = fs::exists(fs::symlink_status(folder / "best"));
+    how = concat(has_best ? "the best of " : "the newest of ", path.string());
+  }
+  const auto add = [&how](const std::string& words) { how += (how.empty() ? "" : "; ") + words; };
+  if (!chosen.ema.empty()) add("averaged weights");
+  const JsonFields facts = JsonFields(chosen.state.values, chosen.path.string()).child("facts");
+  if (const size_t count = facts.list("averaged_from").size(); count > 0) add(concat("the average of ", count));
+  return chosen.path.string() + (how.empty() ? "" : " (" + how + ")");
 }
 
 std::string describe_verified(const fs::path& checkpoint) {
@@ -101,6 +117,7 @@ std::string describe_verified(const fs::path& checkpoint) {
 
 std::string describe_contents(const LoadedCheckpoint& checkpoint) {
   const json& values = checkpoint.state.values;
+  const json machines = JsonFields(values, checkpoint.path.string()).child("facts").list("machines");
   std::string text = concat(checkpoint.path.string(), "\nstep ", checkpoint.step, "\n");
   add_fields(text, "progress", values.value("progress", json::object()));
   json facts = values.value("facts", json::object());
@@ -108,9 +125,12 @@ std::string describe_contents(const LoadedCheckpoint& checkpoint) {
   const json versions = facts.value("versions", json::object());
   facts.erase("front_end");
   facts.erase("versions");
+  facts.erase("machines");
   add_fields(text, "facts", facts);
   add_fields(text, "front-end", front_end);
   add_fields(text, "written with", versions);
+  for (size_t rank = 0; rank < machines.size(); ++rank)
+    if (rank == 0 || machines[rank] != machines[0]) add_fields(text, concat("machine of rank ", rank), machines[rank]);
 
   TextTable table({{"block", TextTable::kLeft}, {"tensors"}, {"values"}, {"largest", TextTable::kLeft}});
   size_t tensors = 0, sum = 0;

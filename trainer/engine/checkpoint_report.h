@@ -12,6 +12,9 @@ namespace rehearse {
 // or else its newest. DataError naming the steps that are there.
 fs::path choose_checkpoint(const fs::path& path, int64_t step);
 
+// Which one `path` stood for: "runs/a/checkpoints/step-00000160 (the best of runs/a; averaged weights)".
+std::string describe_choice(const fs::path& path, const LoadedCheckpoint& chosen);
+
 // Files with size and SHA-256 after all of them were read and compared. DataError on the first that differs.
 std::string describe_verified(const fs::path& checkpoint);
 

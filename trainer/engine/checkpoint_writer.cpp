@@ -21,7 +21,7 @@ CheckpointWriter::CheckpointWriter(const Options& options, FileLayer& files) : o
   fs::create_directories(options_.folder, failure);
   if (failure)
     throw CommError(options_.folder.string(), ": expected a folder for checkpoints; found ", failure.message());
-  remove_leftovers(options_.folder);
+  warn(remove_leftovers(options_.folder, files_));
   thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
 }
 
@@ -51,6 +51,17 @@ std::vector<CheckpointWriter::Saved> CheckpointWriter::take_saved() {
   return std::exchange(saved_, {});
 }
 
+std::vector<std::string> CheckpointWriter::take_warnings() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(warnings_, {});
+}
+
+void CheckpointWriter::warn(const std::vector<std::string>& refused) {
+  const std::lock_guard lock(mutex_);
+  for (const std::string& reason : refused)
+    if (warned_.insert(reason).second) warnings_.push_back(reason);
+}
+
 // Into memory that stays: only the first save has to ask the system for it.
 void CheckpointWriter::copy_tensors(CheckpointContents& contents) {
   size_t count = 0;
@@ -75,7 +86,7 @@ void CheckpointWriter::save(CheckpointContents contents, const Order& order) {
   copy_tensors(contents);
   {
     const std::lock_guard lock(mutex_);
-    job_.emplace(Job{std::move(contents), order.is_best, seconds_since(order.asked)});
+    job_.emplace(Job{std::move(contents), order, seconds_since(order.asked)});
   }
   changed_.notify_all();
 }
@@ -84,8 +95,9 @@ CheckpointWriter::Saved CheckpointWriter::write(const Job& job) {
   const Clock::time_point start = Clock::now();
   const uint64_t step = job.contents.step;
   const fs::path path = save_checkpoint(job.contents, options_.folder, files_);
-  if (job.is_best) rehearse::mark_best(path, files_);
-  rotate_checkpoints(options_.folder, step, options_.keep_last, options_.keep_every_steps);
+  if (job.order.is_best) rehearse::mark_best(path, files_);
+  const Rotation rotation{options_.keep_last, options_.keep_every_steps, job.order.kept_step};
+  warn(rotate_checkpoints(options_.folder, step, rotation, files_));
   return {path, step, job.stall_s, seconds_since(start)};
 }
 

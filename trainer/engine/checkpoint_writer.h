@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -27,6 +28,7 @@ class CheckpointWriter {
   struct Order {
     bool is_best = false;
     std::chrono::steady_clock::time_point asked = std::chrono::steady_clock::now();  // when the stall began
+    std::optional<uint64_t> kept_step;  // that rotation leaves in place in any case
   };
   struct Saved {
     fs::path path;
@@ -49,17 +51,20 @@ class CheckpointWriter {
   bool wait_for(double seconds);
   // What has come to the disk since the last call.
   std::vector<Saved> take_saved();
+  // What could not be removed since the last call, each once; it is tried again at every save.
+  std::vector<std::string> take_warnings();
 
  private:
   struct Job {
     CheckpointContents contents;  // tensors lie in buffer_
-    bool is_best = false;
+    Order order;
     double stall_s = 0;
   };
   void wait();
   void raise_failure(std::unique_lock<std::mutex>& lock);
   void copy_tensors(CheckpointContents& contents);
   Saved write(const Job& job);
+  void warn(const std::vector<std::string>& refused);
   void work(const std::stop_token& stop);
 
   Options options_;
@@ -70,6 +75,8 @@ class CheckpointWriter {
   std::condition_variable_any changed_;
   std::optional<Job> job_;  // in flight; while it is there its content belongs to the writer's thread
   std::vector<Saved> saved_;
+  std::vector<std::string> warnings_;
+  std::set<std::string> warned_;  // at any time
   std::exception_ptr failure_;
   std::jthread thread_;  // last: the first to end
 };

@@ -85,7 +85,8 @@ double most_rejected(const LoadedCheckpoint& checkpoint) {
 int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest& request) {
   at::set_num_threads(world.fair_threads());
   const Device device = Device::open(request.device, world, /*is_deterministic=*/true);
-  const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(request.checkpoint, request.step), true);
+  const LoadedCheckpoint checkpoint = load_for_use(choose_checkpoint(request.checkpoint, request.step),
+                                                   world.local_rank() == 0 ? Check::kChecksums : Check::kSizes);
   const auto recognizer = Recognizer::from_checkpoint(checkpoint, device.torch());
   const TrainingData training = TrainingData::of(checkpoint);
   const AudioReaders readers;

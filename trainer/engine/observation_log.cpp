@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
 
 namespace rehearse {
 namespace {
@@ -22,7 +23,8 @@ std::string lines_before(const fs::path& path, uint64_t first_step) {
   std::ifstream in(path);
   for (std::string line; std::getline(in, line);) {
     const json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (record.is_discarded() || !record.contains("step") || record["step"].get<uint64_t>() >= first_step) break;
+    if (!record.is_object() || !record.contains("step") || !record["step"].is_number_unsigned()) break;
+    if (record["step"].get<uint64_t>() >= first_step) break;
     kept += line + "\n";
   }
   return kept;
@@ -59,9 +61,9 @@ ObservationReplay::ObservationReplay(const fs::path& path) : path_(path) {
       step.clear();
       for (const json& draw : record.at("draws"))
         step.push_back({std::stoull(draw.at(0).get<std::string>(), nullptr, 16), draw.at(1), draw.at(2) != 0});
-    } catch (const std::exception& failure) {
-      throw DataError(path.string(), ":", number, ": expected the observations of one step; found ", failure.what(),
-                      "; cut the file back to the lines before");
+    } catch (const std::exception&) {  // of JSON, or of a number in it
+      throw DataError(path.string(), ":", number, ": expected the observations of one step; found ",
+                      rehearse::quoted(line, 60), "; cut the file back to the lines before");
     }
   }
 }

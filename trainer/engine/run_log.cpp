@@ -29,12 +29,14 @@ size_t terminal_width() {
   return 100;
 }
 
-RunLog::RunLog(const Options& options, Log& log) : options_(options), log_(log) {
-  if (options.is_silent) return;
-  metrics_ = std::make_unique<MetricsWriter>(files_, options.folder / "metrics.jsonl");
-  metrics_->cut_back_to(options.first_step);
-  events_ = std::make_unique<EventWriter>(EventWriter::Options{options.folder / "tensorboard", host_name(),
-                                                               wall_clock(), static_cast<int64_t>(options.first_step)});
+RunLog::RunLog(const Options& options, Log& log) : options_(options), log_(log) {}
+
+void RunLog::begin(uint64_t first_step) {
+  if (options_.is_silent) return;
+  metrics_ = std::make_unique<MetricsWriter>(files_, options_.folder / "metrics.jsonl");
+  metrics_->cut_back_to(first_step);
+  events_ = std::make_unique<EventWriter>(EventWriter::Options{options_.folder / "tensorboard", host_name(),
+                                                               wall_clock(), static_cast<int64_t>(first_step)});
 }
 
 void RunLog::scalar(const std::string& tag, uint64_t step, double value) {

@@ -15,12 +15,14 @@ namespace rehearse {
 class RunLog {
  public:
   struct Options {
-    bool is_silent = false;   // ranks other than 0
-    fs::path folder;          // of the run
-    uint64_t first_step = 0;  // of this start; metrics behind it are cut off
+    bool is_silent = false;  // ranks other than 0
+    fs::path folder;         // of the run
   };
   // `log` outlives it.
   RunLog(const Options& options, Log& log);
+
+  // Before anything else is said: opens metrics and events; metrics behind the first step of this start are cut off.
+  void begin(uint64_t first_step);
 
   void start(const StartMetrics& start);
   void step(const StepSummary& summary, bool is_logged);  // the live line always, the rest when is_logged

@@ -98,7 +98,7 @@ void drop_what_changes_nothing(ConfigValue& root) {
   };
   const auto is = [](const char* text) { return [text](const ConfigValue& value) { return value.scalar == text; }; };
   const auto is_empty = [](const ConfigValue& value) { return value.map.empty() && value.list.empty(); };
-  const ConfigValue* device = root.find("device");
+  const ConfigValue* device = root.find("device");  // only as it was once
   const bool is_cpu = !device || device->scalar == "cpu";
   drop(root, "deterministic", [is_cpu](const ConfigValue& value) { return is_cpu || value.scalar == "true"; });
   drop(root, "precision", is("float32"));
@@ -144,6 +144,11 @@ UpdateOptions UpdateOptions::from(ConfigNode optimizer, Precision precision) {
   return options;
 }
 
+std::string run_folder(Config& config, const std::string& config_path) {
+  const std::string folder = config.root().child("run").text("folder", "");
+  return folder.empty() ? "runs/" + fs::path(config_path).stem().string() : folder;
+}
+
 RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   ConfigNode root = config.root();
   RunOptions options;
@@ -152,8 +157,7 @@ RunOptions RunOptions::from(Config& config, const std::string& config_path) {
   root.boolean("deterministic", true);  // read where the device is opened
   options.precision = precision_from(root);
   options.threads = static_cast<int>(root.integer("threads", 0, {0, 1024}));
-  options.folder = root.child("run").text("folder", "");
-  if (options.folder.empty()) options.folder = "runs/" + fs::path(config_path).stem().string();
+  options.folder = run_folder(config, config_path);
   read_data(root, options);
   ConfigNode batch = root.child("batch"), curriculum = root.child("curriculum");
   options.batch = BatchPlanner::Options::from(batch, curriculum);
@@ -167,20 +171,53 @@ RunOptions RunOptions::from(Config& config, const std::string& config_path) {
 }
 
 bool is_outside_trajectory(const std::string& key) {
-  static const std::set<std::string> kOutside = {"run", "threads", "budget", "validation", "checkpoint", "comm", "log"};
+  static const std::set<std::string> kOutside = {
+      "run", "threads", "device", "deterministic", "budget", "validation", "checkpoint", "comm", "log"};
   return kOutside.contains(key.substr(0, key.find('.'))) || key.starts_with("data.valid") ||
          key.starts_with("data.loader");
 }
 
-std::string trajectory_hash(const Config& config, KeyOrder order) {
+namespace {
+
+std::unique_ptr<ConfigValue> without_outside(const Config& config, const std::set<std::string>& kept = {}) {
   auto copy = config.value().clone();
-  std::erase_if(copy->map, [](const auto& pair) { return is_outside_trajectory(pair.first); });
+  std::erase_if(copy->map,
+                [&](const auto& pair) { return is_outside_trajectory(pair.first) && !kept.contains(pair.first); });
   if (ConfigValue* data = copy->find("data"))
     std::erase_if(data->map, [](const auto& pair) { return is_outside_trajectory("data." + pair.first); });
-  drop_what_changes_nothing(*copy);
-  if (order == KeyOrder::kSorted) sort_keys(*copy);
-  const std::string text = print_yaml(*copy, false);
+  return copy;
+}
+
+// Checkpoints written before keys were sorted have the hash in the order of the file.
+enum class KeyOrder { kSorted, kAsInFile };
+
+std::string hash_of(ConfigValue& inside, KeyOrder order) {
+  drop_what_changes_nothing(inside);
+  if (order == KeyOrder::kSorted) sort_keys(inside);
+  const std::string text = print_yaml(inside, false);
   return sha256_of(std::as_bytes(std::span(text)));
+}
+
+}  // namespace
+
+std::string trajectory_hash(const Config& config) {
+  return hash_of(*without_outside(config), KeyOrder::kSorted);
+}
+
+bool is_trajectory_of(const Config& config, const std::string& saved_hash) {
+  if (saved_hash == trajectory_hash(config)) return true;
+  struct Place {
+    const char* device;
+    const char* deterministic;
+  };
+  for (const Place place : {Place{"cpu", "true"}, Place{"cuda", "true"}, Place{"cuda", "false"}}) {
+    const auto copy = without_outside(config, {"device", "deterministic"});
+    if (ConfigValue* device = copy->find("device")) device->scalar = place.device;
+    if (ConfigValue* deterministic = copy->find("deterministic")) deterministic->scalar = place.deterministic;
+    for (const KeyOrder order : {KeyOrder::kSorted, KeyOrder::kAsInFile})
+      if (saved_hash == hash_of(*copy->clone(), order)) return true;
+  }
+  return false;
 }
 
 }  // namespace rehearse

@@ -69,13 +69,15 @@ struct RunOptions {
   static RunOptions from(Config& config, const std::string& config_path);
 };
 
-// Budget, logging, validation, saving, loader threads and communication: a resumed run may have other values. key: its
-// path, "budget.steps".
+// run.folder, or else runs/<name of the configuration>.
+std::string run_folder(Config& config, const std::string& config_path);
+// Budget, device, logging, validation, saving, loader threads and communication: a resumed run may have other values.
+// key: its path, "budget.steps".
 bool is_outside_trajectory(const std::string& key);
-// Checkpoints written before keys were sorted have the hash in the order of the file.
-enum class KeyOrder { kSorted, kAsInFile };
-// SHA-256 over the resolved keys that change the trajectory: budget, logging, validation, saving, loader threads,
-// sharding and communication are outside it. Call it once all parts have read their options.
-std::string trajectory_hash(const Config& config, KeyOrder order = KeyOrder::kSorted);
+// SHA-256 over the resolved keys that change the trajectory. Call it once all parts have read their options.
+std::string trajectory_hash(const Config& config);
+// Whether a checkpoint with this hash is of the configuration's trajectory; knows how it was once computed: with the
+// device in it, and in the order of the file.
+bool is_trajectory_of(const Config& config, const std::string& saved_hash);
 
 }  // namespace rehearse

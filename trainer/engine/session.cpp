@@ -5,7 +5,10 @@
 #include <exception>
 #include <iostream>
 
+#include "trainer/base/ending.h"
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
+#include "trainer/engine/last_words.h"
 
 namespace rehearse {
 
@@ -13,6 +16,7 @@ int run_in_world(const Session& session) {
   World world;
   CommOptions options;
   options.on_failure = [](const std::string& message) {
+    say_last_words(message);
     std::cerr << "error: " + message + "\n" << std::flush;
     _exit(kExitComm);
   };
@@ -31,16 +35,16 @@ int run_in_world(const Session& session) {
     world.finish();
     return code;
   } catch (const std::exception& failure) {
-    communicator->announce_failure(failure.what());
-    const auto* known = dynamic_cast<const Error*>(&failure);
-    const int code = known ? known->exit_code() : kExitBug;
+    const Ending ending = ending_of(failure);
+    communicator->announce_failure(ending.message);
+    say_last_words(ending.message);
     // Every rank finds the same mistake in a configuration: one of them says it.
-    if (world.rank() == 0 || (code != kExitConfig && code != kExitData))
-      std::cerr << concat("rehearse: ", world.size() > 1 ? concat("rank ", world.rank(), ": ") : "", failure.what(),
-                          "\n");
+    if (world.rank() == 0 || (ending.code != kExitConfig && ending.code != kExitData))
+      std::cerr << printable_lines(
+          concat("rehearse: ", world.size() > 1 ? concat("rank ", world.rank(), ": ") : "", ending.message, "\n"));
     std::cout << std::flush;
     std::cerr << std::flush;
-    _exit(code);  // peers may be stuck in a collective: no destructor may wait for them
+    _exit(ending.code);  // peers may be stuck in a collective: no destructor may wait for them
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "data/packed_shard.h"
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
 
 namespace rehearse {
 namespace {
@@ -71,12 +72,16 @@ StateArray read_dataset(hid_t file, const std::string& name, const std::string& 
   for (ArrayType type : kTypes) {
     if (H5Tequal(stored, native_type(type)) <= 0) continue;
     StateArray array{type, {}};
-    array.bytes.resize(static_cast<size_t>(H5Sget_simple_extent_npoints(space)) * bytes_of(type));
+    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    // What is not all there would ask for more memory than the file has bytes.
+    if (count < 0 || H5Dget_storage_size(dataset) / bytes_of(type) != static_cast<hsize_t>(count))
+      throw DataError(where, ": dataset ", printable(name), ": expected ", count, " values; found room for others");
+    array.bytes.resize(static_cast<size_t>(count) * bytes_of(type));
     if (H5Dread(dataset, native_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()) < 0)
-      throw DataError(where, ": dataset ", name, ": expected to read it; found an HDF5 error");
+      throw DataError(where, ": dataset ", printable(name), ": expected to read it; found an HDF5 error");
     return array;
   }
-  throw DataError(where, ": dataset ", name, ": expected an integer or float type; found another");
+  throw DataError(where, ": dataset ", printable(name), ": expected an integer or float type; found another");
 }
 
 }  // namespace
@@ -115,7 +120,8 @@ std::map<std::string, StateArray> from_hdf5(const std::vector<std::byte>& image,
   H5Pset_file_image(access, const_cast<std::byte*>(image.data()), image.size());
   const Handle file(H5Fopen("state.h5", H5F_ACC_RDONLY, access), H5Fclose, name);
   std::vector<std::string> names;
-  H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, add_name, &names, H5O_INFO_BASIC);
+  if (H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_INC, add_name, &names, H5O_INFO_BASIC) < 0)
+    throw DataError(name, ": expected an HDF5 file whose groups can be listed; found an HDF5 error");
   std::map<std::string, StateArray> arrays;
   for (const std::string& one : names) arrays[one] = read_dataset(file, one, name);
   return arrays;

@@ -1,5 +1,7 @@
 #include "trainer/engine/step_source.h"
 
+#include <algorithm>
+
 #include "trainer/base/error.h"
 
 namespace rehearse {
@@ -85,6 +87,23 @@ void StepSource::save(State& state) const {
   state.values["step_source"] = {{"planned", planned}, {"pending", pending}, {"num_observed", num_observed_}};
 }
 
+// What was loaded is of one piece: nothing of it may lead out of the corpus.
+bool StepSource::is_sound() const {
+  const auto is_known = [this](const Draw& draw) { return draw.utterance < planner_.num_utterances(); };
+  uint64_t step = num_observed_;
+  for (const StepPlan& plan : planned_) {
+    if (plan.step != step++ || plan.micro_batches.size() != static_cast<size_t>(planner_.options().micro_batches))
+      return false;
+    for (const MicroBatch& batch : plan.micro_batches)
+      if (batch.positions.size() != batch.draws.size() || !std::ranges::all_of(batch.draws, is_known)) return false;
+  }
+  for (const auto& [observed, entry] : pending_)
+    if (observed >= num_observed_ ||
+        !std::ranges::all_of(entry.observations, [&](const Observation& one) { return is_known(one.draw); }))
+      return false;
+  return step == planner_.next_step();
+}
+
 void StepSource::load(const State& state) {
   sampler_.load(state);
   planner_.load(state);
@@ -100,10 +119,14 @@ void StepSource::load(const State& state) {
         entry.observations.push_back({one.at(0), draw_from(one.at(1)), one.at(2), one.at(3)});
       pending_[item.at("step")] = std::move(entry);
     }
-  } catch (const json::exception& failure) {
-    throw DataError("checkpoint: state.json: step_source: expected planned steps and observations; found ",
-                    failure.what());
+  } catch (const json::exception&) {
+    throw DataError(
+        "checkpoint: state.json: step_source: expected planned steps and observations; found values of other"
+        " types; it is damaged");
   }
+  if (!is_sound())
+    throw DataError("checkpoint: state.json: step_source: expected the steps from ", num_observed_,
+                    " on, of this corpus and batch.micro_batches; found others; it is damaged");
 }
 
 }  // namespace rehearse

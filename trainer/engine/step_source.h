@@ -28,6 +28,7 @@ class StepSource {
   // Plans not yet taken (for the loader after a resume).
   const std::deque<StepPlan>& planned() const { return planned_; }
   void save(State& state) const;
+  // DataError when it is damaged; another state may be loaded then.
   void load(const State& state);
 
  private:
@@ -36,6 +37,7 @@ class StepSource {
     std::vector<Observation> observations;
   };
   void apply_before(uint64_t step);
+  bool is_sound() const;
   Sampler& sampler_;
   BatchPlanner& planner_;
   std::deque<StepPlan> planned_;

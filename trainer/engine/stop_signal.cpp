@@ -4,6 +4,8 @@
 
 #include <csignal>
 
+#include "trainer/engine/last_words.h"
+
 namespace rehearse {
 namespace {
 
@@ -12,7 +14,10 @@ std::atomic<bool> stop_flag = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "signal handlers may only touch lock-free atomics");
 
 void on_signal(int signal) {
-  if (signal == SIGINT && stop_flag.load()) _exit(128 + SIGINT);
+  if (signal == SIGINT && stop_flag.load()) {
+    say_ended_by(signal);
+    _exit(128 + SIGINT);
+  }
   stop_flag.store(true);
 }
 

@@ -2,16 +2,21 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <malloc.h>
 
 #include <fstream>
 #include <limits>
 #include <optional>
 
+#include "trainer/base/json_fields.h"
 #include "trainer/comm/world.h"
-#include "trainer/engine/checkpoint_diff.h"
+#include "trainer/engine/checkpoint_report.h"
 #include "trainer/engine/device.h"
+#include "trainer/engine/last_words.h"
 #include "trainer/engine/learning_doubts.h"
+#include "trainer/engine/resume.h"
+#include "trainer/engine/run_facts.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/tensor_collectives.h"
@@ -33,6 +38,13 @@ void keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
 }
 
+std::string first_line_of(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
 // One run of one folder, on one rank.
 class Run {
  public:
@@ -49,63 +61,106 @@ class Run {
 
   int execute() {
     expect_runnable();
-    const int threads = parts_.options.threads > 0 ? parts_.options.threads : world_.fair_threads();
-    at::set_num_threads(threads);
-    facts_ = {{"trajectory_hash", trajectory_hash(config_)},
-              {"threads", threads},
-              {"ranks", world_.size()},
-              {"device", parts_.options.device},
-              {"versions", request_.versions},
-              {"corpus", parts_.corpus->hash()},
-              {"front_end", parts_.recognizer->task().front_end()},
-              {"normalizer", parts_.recognizer->normalizer().name()}};
+    threads_ = parts_.options.threads > 0 ? parts_.options.threads : world_.fair_threads();
+    at::set_num_threads(threads_);
+    facts_ = gather_facts();
     open_folder();
-    std::optional<LoadedCheckpoint> checkpoint = find_checkpoint();
-    if (world_.rank() == 0) replace_text(files_, folder_ / "config.yaml", config_.resolved());  // it fits the run
-    RunLog run_log({world_.rank() != 0, folder_, checkpoint ? checkpoint->step : 0}, *log_);
-    describe(run_log, checkpoint ? checkpoint->step : 0, threads);
-    const std::unique_ptr<ObservationReplay> replay = open_replay();
-    std::unique_ptr<ObservationWriter> observation_log;
-    if (parts_.options.log_observations && world_.rank() == 0)
-      observation_log =
-          std::make_unique<ObservationWriter>(folder_ / "observations.jsonl", checkpoint ? checkpoint->step : 0);
-    std::optional<Profile> profile;
+    run_log_.emplace(RunLog::Options{world_.rank() != 0, folder_}, *log_);
+    replay_ = open_replay();
     if (trace_)
-      profile.emplace(Profile::Options{folder_, world_.rank(), world_.size(), request_.profile_steps}, *trace_);
-    const nlohmann::json front_end = parts_.recognizer->task().front_end();
-    Trainer trainer({parts_.options,
-                     *parts_.recognizer,
-                     *parts_.corpus,
-                     parts_.validation.get(),
-                     parts_.readers,
-                     parts_.augmentations,
-                     *parts_.sampler,
-                     *parts_.planner,
-                     *parts_.optimizer,
-                     *parts_.schedule,
-                     communicator_,
-                     run_log,
-                     observation_log.get(),
-                     replay.get(),
-                     {{"config.yaml", config_.resolved()},
-                      {parts_.recognizer->tokenizer().file_name(), parts_.recognizer->tokenizer().serialized()},
-                      {"front_end.json", front_end.dump(1)}},
-                     facts_,
-                     profile ? &*profile : nullptr});
-    if (checkpoint) {
-      trainer.load(*checkpoint);
-      run_log.note(checkpoint->step, concat("resumed from ", checkpoint->path.string()));
-      checkpoint.reset();
-    } else if (!request_.init.empty()) {
-      run_log.note(0, initialize_from(request_.init));
-    }
-    const int code = trainer.run();
-    if (profile)
-      if (const std::string line = profile->finish(); !line.empty()) log_->info(line);
+      profile_.emplace(Profile::Options{folder_, world_.rank(), world_.size(), request_.profile_steps}, *trace_);
+    trainer_.emplace(trainer_parts());
+    const std::optional<Resumed> resumed = find_start();
+    begin(resumed ? resumed->step : 0);
+    say_start(resumed);
+    if (resumed && trainer_->is_done()) return kExitOk;
+    const int code = trainer_->run();
+    if (profile_)
+      if (const std::string line = profile_->finish(); !line.empty()) log_->info(line);
     return code;
   }
 
  private:
+  TrainerParts trainer_parts() {
+    const nlohmann::json front_end = parts_.recognizer->task().front_end();
+    return {parts_.options,
+            *parts_.recognizer,
+            *parts_.corpus,
+            parts_.validation.get(),
+            parts_.readers,
+            parts_.augmentations,
+            *parts_.sampler,
+            *parts_.planner,
+            *parts_.optimizer,
+            *parts_.schedule,
+            communicator_,
+            *run_log_,
+            nullptr,
+            replay_.get(),
+            {{"config.yaml", config_.resolved()},
+             {parts_.recognizer->tokenizer().file_name(), parts_.recognizer->tokenizer().serialized()},
+             {"front_end.json", front_end.dump(1)}},
+            facts_,
+            profile_ ? &*profile_ : nullptr};
+  }
+
+  // What all checkpoints of this start say about it. Collective: the machines of all ranks are in it.
+  nlohmann::json gather_facts() {
+    nlohmann::json more = {{"kernels", at::get_cpu_capability()}};
+    if (!device_.is_cpu()) more["gpu"] = device_.description() + "; " + first_line_of("/proc/driver/nvidia/version");
+    const std::string own = machine_facts(more).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const auto view = std::as_bytes(std::span(own));
+    nlohmann::json machines = nlohmann::json::array();
+    for (const auto& bytes : communicator_.all_gather({view.begin(), view.end()}, "all_gather (machines)").get())
+      machines.push_back(nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
+                                               reinterpret_cast<const char*>(bytes.data()) + bytes.size()));
+    return {{"trajectory_hash", trajectory_hash(config_)},
+            {"threads", threads_},
+            {"ranks", world_.size()},
+            {"device", parts_.options.device},
+            {"versions", request_.versions},
+            {"machines", machines},
+            {"corpus", parts_.corpus->hash()},
+            {"front_end", parts_.recognizer->task().front_end()},
+            {"normalizer", parts_.recognizer->normalizer().name()}};
+  }
+
+  std::optional<Resumed> find_start() {
+    if (request_.resume.empty()) return std::nullopt;
+    return resume({.from = request_.resume,
+                   .is_strict = request_.strict_resume,
+                   .run = folder_,
+                   .config = config_,
+                   .facts = facts_,
+                   .check = world_.local_rank() == 0 ? Check::kChecksums : Check::kSizes,
+                   .load = [this](const LoadedCheckpoint& checkpoint) { trainer_->load(checkpoint); }},
+                  communicator_, *log_);
+  }
+
+  // From here on the folder is that of this start.
+  void begin(uint64_t step) {
+    if (world_.rank() == 0) replace_text(files_, folder_ / "config.yaml", config_.resolved());  // it fits the run
+    run_log_->begin(step);
+    if (world_.rank() == 0) note_last_words(folder_ / "metrics.jsonl");
+    set_last_words_step(step);
+    describe(step);
+    if (!parts_.options.log_observations || world_.rank() != 0) return;
+    observation_log_.emplace(folder_ / "observations.jsonl", step);
+    trainer_->write_observations(*observation_log_);
+  }
+
+  void say_start(const std::optional<Resumed>& resumed) {
+    const bool is_asked = !request_.resume.empty();
+    if (resumed) {
+      run_log_->note(resumed->step, concat("resumed from ", resumed->path.string()));
+      if (!request_.init.empty()) run_log_->note(resumed->step, "--init is not used: the run goes on where it was");
+      if (trainer_->is_done()) run_log_->note(resumed->step, trainer_->why_done());
+      return;
+    }
+    if (is_asked) run_log_->note(0, concat("nothing to resume in ", folder_.string(), ": training begins anew"));
+    if (!request_.init.empty()) run_log_->note(0, initialize_from(request_.init));
+  }
+
   void expect_runnable() const {
     if (parts_.options.batch.micro_batches % world_.size() != 0)
       throw ConfigError("batch.micro_batches: expected a multiple of the ", world_.size(), " ranks; found ",
@@ -134,83 +189,22 @@ class Run {
                           " to go on, or choose another run.folder");
     }
     communicator_.barrier("barrier (run folder)");
-    log_ = std::make_unique<Log>(Log::Options{(folder_ / "log" / concat("rank-", world_.rank(), ".log")).string(),
-                                              world_.rank(), world_.rank() == 0});
-  }
-
-  std::optional<LoadedCheckpoint> find_checkpoint() {
-    if (request_.resume.empty()) return std::nullopt;
-    std::optional<LoadedCheckpoint> found;
-    if (request_.resume == "auto") {
-      std::vector<std::string> refused;
-      found = load_newest(folder_ / "checkpoints", refused);
-      for (const std::string& reason : refused) {
-        const std::string line = "checkpoint refused, trying the one before: " + reason;
-        world_.rank() == 0 ? log_->warn(line) : log_->detail(line);  // every rank finds the same
-      }
-      if (!found && !refused.empty())
-        throw DataError(folder_.string(), ": expected a whole checkpoint; found only damaged ones; see the warnings");
-    } else {
-      found = load_checkpoint(request_.resume, true);
-    }
-    if (found) expect_same_run(*found);
-    expect_same_step(found ? found->step : 0);
-    return found;
-  }
-
-  // On a shared file system one rank may see a folder that another one does not yet.
-  void expect_same_step(uint64_t own) const {
-    const auto all = gather_values(communicator_, own, "all_gather (checkpoint loaded)");
-    for (size_t rank = 1; rank < all.size(); ++rank)
-      if (all[rank] != all[0])
-        throw DataError((folder_ / "checkpoints").string(), ": expected all ranks to resume from one step; found ",
-                        all[0], " on rank 0 and ", all[rank], " on rank ", rank,
-                        "; start again once both see the same files, or name the checkpoint with --resume");
-  }
-
-  void expect_same_run(const LoadedCheckpoint& checkpoint) {
-    expect_resumable(checkpoint);
-    const auto& saved = checkpoint.state.values.at("facts");
-    const std::string where = (checkpoint.path / "state.json").string();
-    if (saved.at("trajectory_hash") != facts_.at("trajectory_hash") &&
-        saved.at("trajectory_hash") != trajectory_hash(config_, KeyOrder::kAsInFile))
-      throw ConfigError(where, ": expected the configuration that this run began with; found ",
-                        changed_keys(checkpoint), "; go on with the old values, or start a new run with --init");
-    if (saved.at("corpus") != facts_.at("corpus"))
-      throw DataError(where,
-                      ": expected the training data that this run began with; found other utterances or texts;"
-                      " start a new run with --init");
-    for (const char* key : {"threads", "ranks", "device", "versions"}) {
-      if (saved.at(key) == facts_.at(key)) continue;
-      const std::string difference = concat("resumed with other ", key, ": expected ", saved.at(key).dump(), ", found ",
-                                            facts_.at(key).dump(), "; the result is not bit-exact");
-      if (request_.strict_resume) throw ConfigError(where, ": ", difference, " and --strict-resume asks for it");
-      log_->warn(difference);
-    }
-  }
-
-  // "optimizer.lr 0.1 instead of 0.02, …": what the checkpoint's configuration had otherwise.
-  std::string changed_keys(const LoadedCheckpoint& checkpoint) const {
-    constexpr size_t kShown = 5;
-    const auto old = checkpoint.files.find("config.yaml");
-    std::vector<KeyDifference> changed;
-    if (old != checkpoint.files.end()) changed = config_differences(old->second, config_.resolved());
-    std::erase_if(changed, [](const KeyDifference& one) { return is_outside_trajectory(one.key); });
-    std::string text;
-    for (size_t i = 0; i < std::min(kShown, changed.size()); ++i)
-      text += concat(i > 0 ? ", " : "", changed[i].key, " ", changed[i].b, " instead of ", changed[i].a);
-    if (changed.size() > kShown) text += concat(" and ", changed.size() - kShown, " more");
-    return text.empty() ? "other values for keys that change the trajectory" : text;
+    const fs::path log = folder_ / "log" / concat("rank-", world_.rank(), ".log");
+    log_ = std::make_unique<Log>(Log::Options{log.string(), world_.rank(), world_.rank() == 0});
+    keep_last_words(log, world_.rank());
   }
 
   // Weights and what is known about utterances; returns a sentence for the log.
   std::string initialize_from(const std::string& path) {
-    const LoadedCheckpoint checkpoint = load_checkpoint(path, true);
-    const auto& saved = checkpoint.state.values.at("facts");
-    if (saved.at("front_end") != facts_.at("front_end"))
-      throw ConfigError("features: expected the front-end of ", checkpoint.path.string(), ": ",
-                        saved.at("front_end").dump(), "; found ", facts_.at("front_end").dump());
-    std::string said = concat("started from the weights of ", checkpoint.path.string());
+    const LoadedCheckpoint checkpoint =
+        load_for_use(path, world_.local_rank() == 0 ? Check::kChecksums : Check::kSizes);
+    const std::string where = (checkpoint.path / "state.json").string();
+    const JsonFields facts = JsonFields(checkpoint.state.values, where).child("facts");
+    const nlohmann::json front_end = facts.object().value("front_end", nlohmann::json());
+    if (front_end != facts_.at("front_end"))
+      throw ConfigError("features: expected the front-end of ", checkpoint.path.string(), ": ", front_end.dump(),
+                        "; found ", facts_.at("front_end").dump());
+    std::string said = concat("started from the weights of ", describe_choice(path, checkpoint));
     const auto old_tokenizer = tokenizer_of(checkpoint);
     if (old_tokenizer->serialized() == parts_.recognizer->tokenizer().serialized())
       parts_.recognizer->load_weights(checkpoint, Recognizer::Weights::kForUse);
@@ -222,9 +216,9 @@ class Run {
     return said;
   }
 
-  void describe(RunLog& run_log, uint64_t step, int threads) {
+  void describe(uint64_t step) {
     log_->info(request_.version_text);
-    log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads, " thread(s) each, ",
+    log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads_, " thread(s) each, ",
                parts_.options.device, device_.is_cpu() ? "; " : " (" + device_.description() + "); ",
                parts_.recognizer->arena().num_parameters(), " parameters");
     if (const std::string path = communicator_.description(); !path.empty()) log_->info("sums over ranks: ", path);
@@ -251,9 +245,9 @@ class Run {
     start.config_hash = facts_.at("trajectory_hash");
     start.device = parts_.options.device;
     start.ranks = static_cast<uint64_t>(world_.size());
-    start.threads = static_cast<uint64_t>(threads);
+    start.threads = static_cast<uint64_t>(threads_);
     start.versions = request_.versions;
-    run_log.start(start);
+    run_log_->start(start);
   }
 
   const TrainRequest& request_;
@@ -267,7 +261,13 @@ class Run {
   FileLayer files_;
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<Log> log_;
+  int threads_ = 1;
   nlohmann::json facts_;
+  std::optional<RunLog> run_log_;
+  std::unique_ptr<ObservationReplay> replay_;
+  std::optional<ObservationWriter> observation_log_;
+  std::optional<Profile> profile_;
+  std::optional<Trainer> trainer_;  // last: it uses all the others
 };
 
 }  // namespace
@@ -289,13 +289,25 @@ int train(const TrainRequest& request) {
     device = Device::open(config.root().choice("device", "cpu", {"cpu", "cuda"}), world, is_deterministic);
     if (request.profile_steps > 0) comm.trace = &trace.emplace(device->ranges());
   };
+  // Outlives an exception: collectives in flight use its memory until the process ends, and what is being written must
+  // not hold up the news.
+  std::unique_ptr<Run> run;
   const auto body = [&](World& world, Communicator& communicator) {
-    return Run(request, world, *device, communicator, trace ? &*trace : nullptr).execute();
+    run = std::make_unique<Run>(request, world, *device, communicator, trace ? &*trace : nullptr);
+    const int code = run->execute();
+    run.reset();
+    return code;
   };
   const auto connect = [&](const World& world, const CommOptions& comm) {
     return device->make_communicator(world, comm);
   };
   return run_in_world({.body = body, .prepare = prepare, .connect = connect});
+}
+
+uint64_t newest_step(const TrainRequest& request) {
+  Config config = Config::load(request.config_path, request.overrides);
+  const auto all = list_checkpoints(fs::path(run_folder(config, request.config_path)) / "checkpoints");
+  return all.empty() ? 0 : *step_of(all.front());
 }
 
 std::string check_config(const std::string& config_path, const std::vector<std::string>& overrides, bool with_origin) {

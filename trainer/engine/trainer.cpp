@@ -8,6 +8,7 @@
 
 #include "trainer/engine/device.h"
 #include "trainer/engine/heaviest_batch.h"
+#include "trainer/engine/last_words.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/train_parts.h"
 
@@ -90,6 +91,15 @@ double Trainer::budget_share() const {
   return share;
 }
 
+bool Trainer::has_stopped_early() const {
+  const int64_t patience = parts_.options.early_stop_patience;
+  return patience > 0 && progress_.validations_without_gain >= patience;
+}
+
+bool Trainer::is_done() const {
+  return budget_share() >= 1 || has_stopped_early();
+}
+
 int Trainer::run() {
   const TrialParts trial{parts_.options, parts_.recognizer, parts_.corpus, parts_.readers, parts_.augmentations};
   if (budget_share() < 1) try_batch(trial, load_batch(trial, heaviest_batch(parts_.corpus, parts_.options.batch)));
@@ -122,7 +132,7 @@ int Trainer::run() {
     if (is_due(options.validate_every_steps, options.validate_every_minutes, progress_.last_validation_s) && !is_last)
       validate();
     if (is_due(options.save_every_steps, options.save_every_minutes, progress_.last_save_s) && !is_last) save();
-    if (options.early_stop_patience > 0 && progress_.validations_without_gain >= options.early_stop_patience) {
+    if (has_stopped_early()) {
       parts_.run_log.note(progress_.step, concat("stopped early: ", progress_.validations_without_gain,
                                                  " validations without a better macro CER"));
       break;
@@ -158,6 +168,7 @@ void Trainer::prefetch() {
 StepPlan Trainer::plan_step() {
   const PhaseTimer timer(lane(), "plan", phases_.other);
   parts_.communicator.set_step(progress_.step);
+  set_last_words_step(progress_.step);
   prefetch();
   tally_ = {};
   observations_.clear();

@@ -54,7 +54,14 @@ struct TrainerParts {
 class Trainer {
  public:
   explicit Trainer(const TrainerParts& parts);
+  // DataError where its content is damaged; another one may be loaded then.
   void load(const LoadedCheckpoint& checkpoint);
+  // Of rank 0, where observations are logged.
+  void write_observations(ObservationWriter& log) { parts_.observation_log = &log; }
+  // Nothing is left to train: the budget is spent, or the run had stopped early.
+  bool is_done() const;
+  // A sentence that says so, and what to raise.
+  std::string why_done() const;
   // Until the budget is spent or a stop is requested; returns an exit code.
   int run();
 
@@ -77,6 +84,7 @@ class Trainer {
 
   TraceLane* lane() const { return parts_.profile ? parts_.profile->lane() : nullptr; }
   double budget_share() const;
+  bool has_stopped_early() const;
   void prefetch();
   StepPlan plan_step();
   void run_step();

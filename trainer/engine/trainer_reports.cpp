@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "trainer/base/json_fields.h"
 #include "trainer/engine/trainer.h"
 
 namespace rehearse {
@@ -147,11 +148,29 @@ void Trainer::validate() {
   if (is_better && parts_.options.keep_best) save(true);
 }
 
+std::string Trainer::why_done() const {
+  const BudgetOptions& budget = parts_.options.budget;
+  if (budget_share() < 1)
+    return concat("this run stopped early at step ", progress_.step, ", after ", progress_.validations_without_gain,
+                  " validations without a better macro CER; to train on, raise validation.early_stop_patience");
+  std::string set;
+  const auto add = [&set](const char* key, double limit) {
+    if (limit > 0) set += concat(set.empty() ? "" : ", ", "budget.", key, " ", limit);
+  };
+  add("steps", static_cast<double>(budget.steps));
+  add("draws", static_cast<double>(budget.draws));
+  add("passes", budget.passes);
+  add("minutes", budget.minutes);
+  return concat("this run is finished: step ", progress_.step, " has spent its budget (", set,
+                "); to train on, raise it with --set; the learning rate then follows the new budget");
+}
+
 // Rank 0 copies, its writer writes while training goes on. Every rank calls this after the same step.
 void Trainer::save(bool is_best) {
   const auto asked = std::chrono::steady_clock::now();
   if (progress_.last_saved_step == progress_.step && progress_.step > 0) return;
   const TraceSpan span(lane(), "save");
+  const SavingPhase saving(parts_.communicator);  // a copy that takes long is no absence
   finish_saving();
   progress_.last_save_s = progress_.elapsed_s;
   progress_.last_saved_step = progress_.step;
@@ -199,6 +218,8 @@ void Trainer::finish_saving() {
 
 void Trainer::report_saves() {
   if (!writer_) return;
+  for (const std::string& warning : writer_->take_warnings())
+    parts_.run_log.note(progress_.step, "warning: " + warning);
   for (const CheckpointWriter::Saved& saved : writer_->take_saved())
     parts_.run_log.note(saved.step, concat("saved ", saved.path.string(), " (stall ", std::lround(saved.stall_s * 1e3),
                                            " ms, written in ", std::lround(saved.written_s * 1e3), " ms)"));
@@ -213,27 +234,25 @@ void Trainer::load(const LoadedCheckpoint& checkpoint) {
       parts_.recognizer.arena().reorder(values.at("arena").get<std::vector<std::string>>(), where);
     if (values.contains("guard")) update_.guard().load(values.at("guard"));
     if (update_.loss_scale().is_used()) update_.loss_scale().load(values.at("loss_scale"));
-  } catch (const nlohmann::json::exception& failure) {
-    throw DataError(where, ": expected the arena's order, guard and loss scale; found ", failure.what());
+  } catch (const nlohmann::json::exception&) {
+    throw DataError(where, ": expected the arena's order, guard and loss scale; found values of other types");
   }
   has_order_ = true;
   make_reducer();
   update_.load_state(checkpoint);
   source_.load(checkpoint.state);
-  try {
-    const auto& saved = checkpoint.state.values.at("progress");
-    progress_.step = progress_.last_saved_step = checkpoint.step;
-    progress_.updates = saved.at("updates");
-    progress_.skipped = saved.at("skipped");
-    progress_.draws = saved.at("draws");
-    progress_.audio_s = saved.at("audio_s");
-    progress_.elapsed_s = progress_.last_save_s = saved.at("elapsed_s");
-    progress_.best_cer = saved.at("best_cer");
-    progress_.validations_without_gain = saved.at("validations_without_gain");
-    progress_.last_validation_s = saved.at("last_validation_s");
-  } catch (const nlohmann::json::exception& failure) {
-    throw DataError(where, ": progress: expected the trainer's counters; found ", failure.what());
-  }
+  const JsonFields saved = JsonFields(checkpoint.state.values, where).child("progress");
+  progress_ = {};
+  progress_.step = progress_.last_saved_step = checkpoint.step;
+  progress_.updates = saved.required_count("updates");
+  progress_.skipped = saved.required_count("skipped");
+  progress_.draws = saved.required_count("draws");
+  progress_.audio_s = saved.required_number("audio_s");
+  progress_.elapsed_s = progress_.last_save_s = saved.required_number("elapsed_s");
+  const double best = saved.number("best_cer");  // null: NaN, of a validation without characters
+  progress_.best_cer = std::isnan(best) ? -1 : best;
+  progress_.validations_without_gain = static_cast<int64_t>(saved.required_count("validations_without_gain"));
+  progress_.last_validation_s = saved.required_number("last_validation_s");
 }
 
 // Ranks must hold the same bits; a difference means broken hardware or a bug, and the run must not go on.
