@@ -10,6 +10,25 @@ resume_automatically() {
   command+=(--resume auto)
 }
 
+# Of the run's newest checkpoint; nothing where it cannot be told.
+newest_step() {
+  [[ ${command[0]} == train ]] || return 0
+  timeout 60 "$binary" "${command[@]}" --newest-step 2>/dev/null | grep -xE '[0-9]+' || true
+}
+
+# A full disk or too little memory come back at every try: where two in a row end before another checkpoint, a third would.
+step_after_last_try=""
+advances() {
+  local code=$1 step
+  step=$(newest_step)
+  if [[ -n $step && $step == "$step_after_last_try" ]]; then
+    echo "run: exit code $code; no restart: expected a checkpoint later than step $step, with which the try before began;" \
+      "found none; mend what the message above says, then go on with --resume auto" >&2
+    return 1
+  fi
+  step_after_last_try=$step
+}
+
 # What mpirun starts on other hosts' behalf: the first of OpenMPI's list that is there.
 launch_agent() {
   local list=${OMPI_MCA_plm_rsh_agent:-${OMPI_MCA_pls_rsh_agent:-${OMPI_MCA_orte_rsh_agent:-"ssh : rsh"}}} agents one words
@@ -88,6 +107,7 @@ keep_answering_hosts() {
   done < <(hosts_and_slots)
   ((${#lost[@]} > 0)) || return 0
   echo "run: no answer within $host_timeout s from ${lost[*]}" >&2
+  step_after_last_try=""  # without them it may go better
   ((total > 0)) || return 1
   fewer=$((total < ranks ? total : ranks))
   while ((ranks % fewer != 0)); do fewer=$((fewer - 1)); done
@@ -101,7 +121,7 @@ keep_answering_hosts() {
 # Everything between two runs; fails when there is no other.
 prepare_restart() {
   local code=$1
-  ((num_restarts < restarts)) && may_restart "$code" || return 1
+  ((num_restarts < restarts)) && may_restart "$code" && advances "$code" || return 1
   num_restarts=$((num_restarts + 1))
   resume_automatically
   echo "run: exit code $code; restart $num_restarts of $restarts in $pause_s s: ${command[*]}" >&2

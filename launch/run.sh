@@ -15,7 +15,8 @@ launch/run.sh -n N [options] -- COMMAND ARGS: run `rehearse COMMAND ARGS` on N r
   --grace S             seconds to save after a stop signal before mpirun ends the ranks (60)
   --host-timeout S      seconds after which a silent host counts as lost, 3 or more and less than comm.timeout_s (10)
   --restarts N          start again, N times at most, when a peer or device failed (exit code 4) or a signal killed a rank;
-                        train goes on with --resume auto; hosts that do not answer are left out, with fewer ranks (0)
+                        train goes on with --resume auto, unless two tries in a row end before another checkpoint; hosts
+                        that do not answer are left out, with fewer ranks (0)
   --pause S             seconds before a restart (5)
   --binary PATH         program to start (build/bin/rehearse)
   --dry-run             print the mpirun line and stop

@@ -32,6 +32,12 @@ class LaunchRestarts : public LaunchRun {
   void later_answers(const std::string& body) {
     stand_in("[[ -e " + folder_ + "/calls ]] || exit 0\n" + body, "agent");
   }
+  // What the program says when it is asked for the run's newest checkpoint, one answer after the other.
+  void newest_steps(const std::string& steps) {
+    stand_in("[[ \"$*\" == *--newest-step ]] || exit 1\necho >>" + folder_ + "/asked\nsteps=(" + steps +
+                 ")\necho ${steps[$(wc -l <" + folder_ + "/asked)-1]}\n",
+             "rehearse");
+  }
   int run_train(std::vector<std::string> options, std::vector<std::string> more = {}) {
     std::vector<std::string> line = {"-n", "4", "--pause", "0", "--binary", "/bin/true"};
     line.insert(line.end(), options.begin(), options.end());
@@ -76,6 +82,30 @@ TEST_F(LaunchRestarts, TheLastCodeIsTheAnswerWhenTheyAreUsedUp) {
   mpirun_ends_with("4 137 4 0");
   EXPECT_EQ(run_train({"--restarts", "2"}), 4);
   EXPECT_EQ(calls().size(), 3u);
+}
+
+// What fails the same way every time, such as a full disk, must not be tried N times.
+TEST_F(LaunchRestarts, TwoTriesInARowWithoutANewCheckpointAreTheLast) {
+  mpirun_ends_with("4 4 4 4");
+  newest_steps("20 20");
+  EXPECT_EQ(run_train({"--restarts", "3", "--binary", folder_ + "/rehearse"}), 4);
+  EXPECT_EQ(calls().size(), 2u);
+  EXPECT_THAT(output(), HasSubstr("no restart: expected a checkpoint later than step 20"));
+}
+
+TEST_F(LaunchRestarts, ARunThatAdvancesIsStartedAgainAsOftenAsItMay) {
+  mpirun_ends_with("4 137 4 0");
+  newest_steps("0 20 40");
+  EXPECT_EQ(run_train({"--restarts", "3", "--binary", folder_ + "/rehearse"}), 0);
+  EXPECT_EQ(calls().size(), 4u);
+}
+
+TEST_F(LaunchRestarts, AHostThatIsLeftOutCountsAsAChange) {
+  mpirun_ends_with("4 4 0");
+  newest_steps("20 20 20");
+  later_answers("[[ $1 != b ]]\n");
+  EXPECT_EQ(run_train({"--hosts", "a:2,b:2", "--restarts", "2", "--binary", folder_ + "/rehearse"}), 0);
+  EXPECT_EQ(calls().size(), 3u) << "after the first failure b is left out, and the second one begins from there";
 }
 
 class LaunchRestartsCode : public LaunchRestarts, public ::testing::WithParamInterface<int> {};
