@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "tests/data/text_support.h"
 #include "tests/endtoend/unbroken.h"
@@ -153,6 +154,26 @@ TEST_F(Faults, AStopSignalWhileARankHangsEndsWithinTheGraceTime) {
   EXPECT_THAT(complaints(result.err), ::testing::Contains(AllOf(HasSubstr("rank 1 ("), HasSubstr("comm.term_grace_s"))))
       << result.err;
   expect_nobody_left();
+}
+
+// The fault: a rank that had waited for longer than the grace when the signal came was ended at once, unsaved.
+TEST_F(Faults, AStopSignalToARankThatHasWaitedForLongerThanTheGraceStillSaves) {
+  start(rehearse_ranks_line(2, tiny_train(run(), {"--set", "comm.timeout_s=60", "--set", "comm.term_grace_s=3"})), 12);
+  ASSERT_EQ(kill(ranks_[1], SIGSTOP), 0);
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  const auto asked = Clock::now();
+  ASSERT_EQ(kill(ranks_[0], SIGTERM), 0);
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  ASSERT_EQ(kill(ranks_[1], SIGCONT), 0);
+  const ProcessResult result = process_->wait(30);
+  RecordProperty("exit", std::to_string(result.exit_code));
+  RecordProperty("seconds", std::to_string(seconds_since(asked)));
+  RecordProperty("message", "stopped by a signal; everything is saved");
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("stopped by a signal at step"));
+  expect_nobody_left();
+  expect_resume_equals_unbroken();
+  if (!HasFailure()) RecordProperty("resumed", "equal");
 }
 
 TEST_F(Faults, ATornNewestCheckpointIsRefusedAndTheOneBeforeIsUsed) {

@@ -8,7 +8,7 @@
 #include <iostream>
 
 #include "tests/data/text_support.h"
-#include "tests/support/tiny_run.h"
+#include "tests/endtoend/unbroken.h"
 #include "tests/support/toy_run.h"
 #include "trainer/engine/checkpoint.h"
 
@@ -196,6 +196,30 @@ TEST_F(FullDisk, IsRefusedBeforeTheWriteWithNeedAndRoomAndTheLastCheckpointLoads
   ASSERT_TRUE(newest.has_value());
   EXPECT_EQ(newest->step, 4u);
   EXPECT_TRUE(refused.empty());
+}
+
+// Each try comes to the same save and fails: the second one shows that, and nobody waits for a third.
+TEST_F(FullDisk, IsNotTriedAgainAndAgainByRestarts) {
+  tiny_folder();
+  const auto started = std::chrono::steady_clock::now();
+  const ProcessResult result =
+      run_on_disk("1750k", through_launcher(2, tiny_train(run(), {"--set", "checkpoint.keep_last=99"}),
+                                            {"--restarts", "5", "--pause", "0"}));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  EXPECT_EQ(result.exit_code, 4) << result.err;
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("restart 1 of 5"), HasSubstr("no restart: expected a checkpoint later than")));
+  const auto saved_steps = list_checkpoints(saved());
+  ASSERT_FALSE(saved_steps.empty());
+  EXPECT_THAT(result.err, AllOf(HasSubstr("later than step " + std::to_string(*step_of(saved_steps[0])) + ","),
+                                Not(HasSubstr("restart 3 of 5"))))
+      << result.err;
+  for (const fs::path& one : saved_steps) EXPECT_NO_THROW(verify_checkpoint(one)) << one;
+  RecordProperty("exit", std::to_string(result.exit_code));
+  RecordProperty("seconds", std::to_string(seconds.count()));
+  for (const std::string& line : complaints(result.err))
+    if (line.find("expected room") != std::string::npos) RecordProperty("message", line);
+  if (!HasFailure()) RecordProperty("resumed", "not tried a third time");
 }
 
 TEST_F(FullDisk, EndsAllRanksTogether) {

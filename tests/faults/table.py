@@ -124,6 +124,16 @@ def term_while_stopped(case):
     case.resume()
 
 
+@fault("rank 0: SIGTERM when it has waited for rank 1 for longer than comm.term_grace_s")
+def term_while_waiting(case):
+    case.from_test("Faults.AStopSignalToARankThatHasWaitedForLongerThanTheGraceStillSaves")
+
+
+@fault("rank 1: SIGTERM, and rank 0's last copy takes longer than both limits")
+def term_while_copying(case):
+    case.from_test("SlowDisk.AStopWhoseCopyTakesLongerThanTheLimitsIsComplete")
+
+
 # --- Numbers and data -------------------------------------------------------------------------------------------------
 
 @fault("one clip of a few updates overflows: NaN gradient on its rank only", short=True)
@@ -188,6 +198,21 @@ def full_disk(case):
         if case.run:
             case.run.__exit__()
         subprocess.run(["umount", case.folder], check=True)
+
+
+@fault("the disk is full at a save, launch/run.sh --restarts 5")
+def full_disk_with_restarts(case):
+    case.from_test("FullDisk.IsNotTriedAgainAndAgainByRestarts")
+
+
+@fault("a file server refuses to remove old checkpoints and has no links")
+def file_server(case):
+    case.from_test("SlowDisk.AFileServerThatRefusesToRemoveAFolderEndsNothing")
+
+
+@fault("an older checkpoint is resumed, rank 1 is killed, auto resumes")
+def older_resumed_and_killed(case):
+    case.from_test("GoingOn.AnOlderCheckpointResumedAndKilledIsWhereAutoGoesOn")
 
 
 def damaged_newest(case, damage, says):
