@@ -9,16 +9,12 @@
 
 #include "data/missing_audio.h"
 #include "data/readers/audio_reader.h"
-#include "data/rejected_source.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 
 namespace rehearse {
 
 namespace {
-
-// The rate at which a probe decodes; any rate finds the same broken files.
-constexpr int kProbeRateHz = 16000;
 
 // Turns utterances into items, or says why not.
 class Admission {
@@ -44,20 +40,10 @@ class Admission {
       const int64_t needed = ctc_frames_needed(item.tokens), there = frames_(duration_s);
       if (needed > there) return concat("infeasible: ", needed, " frames needed, ", there, " there");
     }
-    return probe(item.utterance);
-  }
-
- private:
-  std::string probe(const Utterance& utterance) const {
-    if (options_.probe == nullptr) return "";
-    try {
-      read_audio(*options_.probe, utterance, kProbeRateHz);
-    } catch (const DataError& error) {
-      return concat("unreadable: ", reason_without_path(utterance.audio_path, error.what()));
-    }
     return "";
   }
 
+ private:
   const Normalizer& normalizer_;
   const Tokenizer& tokenizer_;
   const Corpus::Options& options_;

@@ -37,10 +37,9 @@ class Corpus {
   struct Options {
     double min_duration_s = 0.1;
     double max_duration_s = 20.0;
-    bool drop_infeasible = true;          // CTC: tokens + adjacent repeats > frames(duration)
-    bool drop_textless = true;            // empty text or no known character; evaluation keeps these
-    const AudioReaders* probe = nullptr;  // not null: decode every file and reject what cannot be read (doctor)
-    double max_rejected_share = 0.2;      // more than this of one domain is a DataError
+    bool drop_infeasible = true;      // CTC: tokens + adjacent repeats > frames(duration)
+    bool drop_textless = true;        // empty text or no known character; evaluation keeps these
+    double max_rejected_share = 0.2;  // more than this of one domain is a DataError
   };
   // frames: exact encoder output length for a duration in seconds; may be empty (no feasibility check).
   // Throws DataError for two equal ids, and for a domain that loses too much, naming it and its commonest reason.

@@ -120,10 +120,14 @@ struct Loader::Workers {
     std::vector<float> samples;
     std::string failure;
     try {
-      samples = augmented(from_int16(*decoded(draw.utterance, item.utterance)), item.utterance.id, draw.visit);
+      samples = from_int16(*decoded(draw.utterance, item.utterance));
+      batch.num_decoded.push_back(static_cast<int64_t>(samples.size()));
+      samples = augmented(std::move(samples), item.utterance.id, draw.visit);
     } catch (const DataError& error) {
       failure = error.what();
       samples.assign(static_cast<size_t>(kFailedClip_s * options.sample_rate_hz), 0.0f);
+      batch.num_decoded.resize(batch.utterances.size());
+      batch.num_decoded.push_back(static_cast<int64_t>(samples.size()));
     }
     const bool is_failed = !failure.empty();
     batch.utterances.push_back(draw.utterance);

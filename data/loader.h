@@ -20,6 +20,7 @@ struct LoadedBatch {
   int micro_batch = 0;               // index in StepPlan::micro_batches
   std::vector<float> samples;        // [B, max_samples], row-major
   std::vector<int64_t> num_samples;  // [B]
+  std::vector<int64_t> num_decoded;  // [B] samples before augmentation
   int64_t max_samples = 0;
   std::vector<uint32_t> utterances;          // [B] corpus index
   std::vector<uint64_t> ids;                 // [B] stable ids
@@ -28,7 +29,7 @@ struct LoadedBatch {
   std::vector<std::vector<int32_t>> tokens;  // [B]
   std::vector<float> weights;                // [B] 1 or 0
   std::vector<std::string> failures;         // [B] empty or the reason
-  bool is_cacheable = false;                 // nothing augments: an id stands for the same samples every time
+  bool is_cacheable = false;                 // nothing augments: the same samples come again
   double load_seconds = 0;                   // time spent decoding, all threads
 };
 

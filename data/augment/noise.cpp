@@ -45,25 +45,50 @@ std::vector<float> pink(size_t length, const RandomKey& key) {
   return noise;
 }
 
-// The audio_filepath of every line, relative to the manifest's folder: noise has no text, so read_manifest would refuse
-// it.
-std::vector<std::string> files_of(const std::string& manifest) {
-  std::vector<std::string> files;
+// A recording, or a part of one: duration 0 means to its end.
+struct Recording {
+  std::string path;
+  double offset_s = 0;
+  double duration_s = 0;
+};
+
+// Lines with audio_filepath, relative to the manifest's folder, and perhaps offset and duration: noise has no text, so
+// read_manifest would refuse it.
+std::vector<Recording> recordings_of(const std::string& manifest) {
+  std::vector<Recording> recordings;
   TextLines lines(manifest);
   for (std::string line; lines.next(line);) {
-    if (line.find_first_not_of(" \t") == std::string::npos) continue;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const UtteranceFields fields(lines.where(), line, FieldRules::kOwn);
-    files.push_back((fs::path(manifest).parent_path() / fields.path("audio_filepath")).string());
+    recordings.push_back({(fs::path(manifest).parent_path() / fields.path("audio_filepath")).string(),
+                          fields.seconds("offset").value_or(0), fields.seconds("duration").value_or(0)});
   }
-  return files;
+  if (recordings.empty())
+    throw DataError(manifest,
+                    ": expected recordings of noise, one a line; found none; leave `manifest` out for"
+                    " synthetic noise");
+  return recordings;
 }
+
+// A duration that is that of the whole file but for rounding cuts nothing off.
+std::vector<float> samples_of(const Recording& one, const AudioReaders& readers, int rate_hz) {
+  constexpr double kRounded_s = 0.05;
+  if (one.offset_s > 0) return readers.read(one.path, one.offset_s, one.duration_s, rate_hz);
+  std::vector<float> samples = readers.read(one.path, 0, 0, rate_hz);
+  const auto wanted = static_cast<size_t>(std::llround(one.duration_s * rate_hz));
+  if (wanted > 0 && wanted + static_cast<size_t>(kRounded_s * rate_hz) < samples.size()) samples.resize(wanted);
+  return samples;
+}
+
+// Of places in recordings that hold silence where it was cut.
+constexpr uint64_t kMostAttempts = 20;
 
 class Noise final : public Augmentation {
  public:
   struct Options {
     std::string color = "white";     // of synthetic noise, used when there are no recordings
     std::vector<std::string> files;  // recordings, relative to the working directory
-    std::string manifest;            // more recordings: JSON Lines with audio_filepath
+    std::string manifest;            // more recordings: JSON Lines with audio_filepath, offset, duration
     double min_snr_db = 10;
     double max_snr_db = 30;
     double share = 1;  // probability that an utterance is changed
@@ -85,15 +110,16 @@ class Noise final : public Augmentation {
 
   // Recordings are decoded here, once, and kept: a broken one fails before training.
   Noise(const Options& options, const Context& context) : options_(options) {
-    std::vector<std::string> files = options.files;
+    std::vector<Recording> recordings;
+    for (const std::string& file : options.files) recordings.push_back({file});
     if (!options.manifest.empty())
-      for (std::string& file : files_of(options.manifest)) files.push_back(std::move(file));
-    if (files.empty()) return;
+      for (Recording& one : recordings_of(options.manifest)) recordings.push_back(std::move(one));
+    if (recordings.empty()) return;
     const AudioReaders readers;
-    for (const std::string& file : files) {
-      recordings_.push_back(readers.read(file, 0, 0, context.sample_rate_hz));
+    for (const Recording& one : recordings) {
+      recordings_.push_back(samples_of(one, readers, context.sample_rate_hz));
       if (mean_power(recordings_.back()) == 0)
-        throw DataError(file, ": expected noise; found silence; take the file out of the list");
+        throw DataError(one.path, ": expected noise; found silence; take the file out of the list");
     }
   }
 
@@ -102,9 +128,13 @@ class Noise final : public Augmentation {
     const double signal = mean_power(samples);
     if (signal == 0) return;  // no level of noise has a ratio to silence
     const double snr_db = options_.min_snr_db + (options_.max_snr_db - options_.min_snr_db) * key.uniform(1);
-    const std::vector<float> noise = make(samples.size(), key);
-    const double power = mean_power(noise);
-    if (power == 0) return;  // a silent stretch of a recording
+    std::vector<float> noise = make(samples.size(), key);
+    double power = mean_power(noise);
+    for (uint64_t attempt = 1; power == 0 && attempt <= kMostAttempts; ++attempt) {  // a silent stretch of a recording
+      noise = make(samples.size(), key.with("again").with(attempt));
+      power = mean_power(noise);
+    }
+    if (power == 0) return;
     const auto factor = static_cast<float>(std::sqrt(signal / (power * std::pow(10.0, snr_db / 10))));
     for (size_t i = 0; i < samples.size(); ++i) samples[i] += factor * noise[i];
   }

@@ -1,10 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
 #include "data/augment/augmentation.h"
+#include "data/sound_file.h"
 #include "tests/data/text_support.h"
 #include "tests/data/tone_reader.h"
 #include "trainer/base/files.h"
@@ -206,6 +208,66 @@ TEST(Noise, ReadsAManifestOfRecordings) {
   auto noise = applied("{type: noise, manifest: \"" + real + "\", min_snr_db: 10, max_snr_db: 10}", clean);
   for (size_t i = 0; i < noise.size(); ++i) noise[i] -= clean[i];
   EXPECT_NEAR(10 * std::log10(power(clean) / power(noise)), 10, 0.01);
+}
+
+TEST(Noise, AManifestWithoutRecordingsIsNoSilentStepToSyntheticNoise) {
+  const TemporaryFolder folder("noise");
+  FileLayer files;
+  const std::string manifest = (folder.path() / "noise.jsonl").string();
+  for (const char* text : {"", "\n", " \n\r\n"}) {
+    write_text(files, manifest, text);
+    try {
+      make("{type: noise, manifest: \"" + manifest + "\"}");
+      FAIL() << "expected a DataError";
+    } catch (const DataError& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr("expected recordings of noise, one a line; found none"));
+    }
+  }
+}
+
+// 1 s of silence, then 1 s of a tone of 400 Hz.
+std::string half_silent_recording(const TemporaryFolder& folder) {
+  std::vector<float> samples(16000, 0.0f);
+  const std::vector<float> sound = tone(400, 16000);
+  samples.insert(samples.end(), sound.begin(), sound.end());
+  const std::string path = (folder.path() / "half.flac").string();
+  FileLayer files;
+  const std::vector<std::byte> flac = encode_flac(to_int16(samples), 16000);
+  write_text(files, path, {reinterpret_cast<const char*>(flac.data()), flac.size()});
+  return path;
+}
+
+TEST(Noise, TakesThePartThatALineNames) {
+  const TemporaryFolder folder("noise");
+  half_silent_recording(folder);
+  FileLayer files;
+  const std::string manifest = (folder.path() / "noise.jsonl").string(),
+                    yaml = "{type: noise, manifest: \"" + manifest + "\"}";
+  write_text(files, manifest, R"({"audio_filepath": "half.flac", "offset": 1.0, "duration": 1.0})");
+  const std::vector<float> clean(8000, 0.1f);
+  for (uint64_t visit = 0; visit < 30; ++visit) {
+    std::vector<float> noise = applied(yaml, clean, RandomKey(visit));
+    for (size_t i = 0; i + 40 < noise.size(); ++i) ASSERT_NEAR(noise[i], noise[i + 40], 1e-4) << "nothing but the tone";
+  }
+  write_text(files, manifest, R"({"audio_filepath": "half.flac", "duration": 0.9})");
+  EXPECT_THROW(make(yaml), DataError) << "the silent part alone";
+  write_text(files, manifest, R"({"audio_filepath": "half.flac", "offset": "1.0"})");
+  EXPECT_THROW(make(yaml), DataError);
+  write_text(files, manifest, R"({"audio_filepath": "half.flac", "duration": 1.99})");
+  EXPECT_NO_THROW(make(yaml)) << "a rounded duration is the whole file";
+}
+
+TEST(Noise, DoesNotLeaveAnUtteranceCleanBecauseItMetSilence) {
+  const TemporaryFolder folder("noise");
+  const std::string path = half_silent_recording(folder);
+  const std::vector<float> clean(800, 0.1f);
+  for (uint64_t visit = 0; visit < 60; ++visit)
+    EXPECT_NE(applied("{type: noise, files: [\"" + path + "\"]}", clean, RandomKey(visit)), clean) << visit;
+}
+
+TEST(Gain, DoesNotClip) {
+  const std::vector<float> loud = applied("{type: gain, min_db: 12, max_db: 12}", tone(300, 1000));
+  EXPECT_GT(*std::max_element(loud.begin(), loud.end()), 1.9f) << "the front-end takes what exceeds 1 as it is";
 }
 
 TEST(Noise, RefusesASilentRecording) {
