@@ -72,6 +72,12 @@ extern "C" int rmdir(const char* name) {
   return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, name, AT_REMOVEDIR));
 }
 
+// libc's own calls the system directly.
+extern "C" int remove(const char* name) {
+  if (syscall(SYS_unlinkat, AT_FDCWD, name, 0) == 0) return 0;
+  return errno == EISDIR ? rmdir(name) : -1;
+}
+
 extern "C" int symlink(const char* target, const char* name) {
   if (is_file_server()) return refuse(EPERM);
   return static_cast<int>(syscall(SYS_symlinkat, target, AT_FDCWD, name));
