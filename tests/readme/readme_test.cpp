@@ -106,9 +106,9 @@ class Readme : public Clone {
       }
       std::ofstream(path(file)) << yaml;
     }
-    std::ofstream(path("new_domain.yaml"))
-        << "extends: my_run.yaml\ndata: {train: [corpora/mine/train.jsonl, corpora/new/train.jsonl]}\n"
-        << "curriculum: {domains: {calls: {replay: true}}}\n";
+    std::ofstream(path("new_domain.yaml")) << "extends: my_run.yaml\nrun: {folder: runs/new_domain}\ndata: {train: "
+                                              "[corpora/mine/train.jsonl, corpora/new/train.jsonl]}\n"
+                                           << "curriculum: {domains: {calls: {replay: true}}}\n";
   }
   void check_line(const std::string& line);
 
