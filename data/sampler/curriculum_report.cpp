@@ -1,5 +1,7 @@
 // What the curriculum tells metrics.jsonl, the log and the report.
+#include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "data/sampler/curriculum_sampler.h"
 
@@ -23,14 +25,24 @@ std::vector<std::string> CurriculumSampler::warnings(size_t d) const {
                            decimals(controller.tilt().mean),
                            " at the least breadth; if this lasts, raise its target_cer"));
   if (quarantine_.is_full(table_, d))
-    lines.push_back(concat(name, "expected a few wrong texts; found a quarter of it above the cut-off ",
-                           decimals(controller.cut()),
+    lines.push_back(concat(name, "expected a few wrong texts; found ", std::lround(100 * options_.quarantine_share),
+                           " % of it above the cut-off ", decimals(controller.cut()),
                            ": the domain is hard, not its labels; see rehearse quarantine"));
-  if (controller.is_forgotten())
-    lines.push_back(concat(name, "expected about its CER before the switch, ", decimals(*controller.reference_cer()),
-                           "; found ", decimals(controller.expected_cer()),
-                           ": it is being forgotten; raise replay_share"));
+  for (std::string& line : forgetting_warnings(d)) lines.push_back(std::move(line));
   return lines;
+}
+
+std::vector<std::string> CurriculumSampler::forgetting_warnings(size_t d) const {
+  const DomainController& controller = domains_[d].controller;
+  const std::string name = "domain " + layout_.name(d) + ": ";
+  if (controller.is_replay() && !controller.reference_cer())
+    return {concat(name,
+                   "expected a replay domain to be known from an earlier run or from a measurement at the start;"
+                   " found neither, so it is drawn without a ceiling and forgetting cannot be noticed; start"
+                   " anew with --init")};
+  if (!controller.is_forgotten()) return {};
+  return {concat(name, "expected about its CER before the switch, ", decimals(*controller.reference_cer()), "; found ",
+                 decimals(controller.expected_cer()), ": it is being forgotten; raise replay_share")};
 }
 
 nlohmann::json CurriculumSampler::report_domain(size_t d) const {
@@ -62,6 +74,7 @@ nlohmann::json CurriculumSampler::report_domain(size_t d) const {
                          {"cut", controller.cut()},
                          {"is_good", controller.is_good()}};
   if (controller.reference_cer()) json["reference_cer"] = *controller.reference_cer();
+  if (controller.lambda_ceiling()) json["lambda_ceiling"] = *controller.lambda_ceiling();
   return json;
 }
 

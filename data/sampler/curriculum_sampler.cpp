@@ -33,7 +33,7 @@ CurriculumSampler::CurriculumSampler(const Options& options, const Context& cont
       ids_(context.ids),
       duration_s_(context.duration_s),
       table_(make_table(context, layout_, bins_)),
-      quarantine_(bins_, sizes_of(layout_)) {
+      quarantine_(bins_, sizes_of(layout_), {options.strikes, options.quarantine_share}) {
   options_.expect_known_domains(context.domains);
   if (ids_.empty()) {
     ids_.resize(layout_.num_utterances());
@@ -79,11 +79,15 @@ std::vector<TiltBin> CurriculumSampler::tilt_bins(size_t domain) const {
   return bins;
 }
 
-void CurriculumSampler::begin_window(uint64_t first_step) {
+void CurriculumSampler::apply_before(uint64_t first_step) {
   while (!pending_.empty() && pending_.front().step + static_cast<uint64_t>(options_.lag_steps) <= first_step) {
     apply(pending_.front());
     pending_.pop_front();
   }
+}
+
+void CurriculumSampler::begin_window(uint64_t first_step) {
+  apply_before(first_step);
   first_step_ = first_step;
   has_window_ = true;
   window_key_ = key_.with("window").with(first_step);
@@ -93,6 +97,15 @@ void CurriculumSampler::begin_window(uint64_t first_step) {
     mark.planned.push_back(domains_[d].planned);
     if (shares_.share(d) > 0) domains_[d].controller.solve(tilt_bins(d), bins_.seen);
   }
+}
+
+void CurriculumSampler::remember(uint64_t first_step) {
+  apply_before(first_step);
+  for (size_t d = 0; d < domains_.size(); ++d) domains_[d].controller.assess(tilt_bins(d));
+}
+
+void CurriculumSampler::count_visit(uint32_t utterance, uint64_t first_step) {
+  table_.plan(utterance, static_cast<uint32_t>(first_step + 1));
 }
 
 bool CurriculumSampler::is_in_window(uint32_t utterance) const {
@@ -114,7 +127,8 @@ uint32_t CurriculumSampler::draw_member(size_t domain, size_t bin, const RandomK
   return chosen;
 }
 
-// The order is the same in every pass, so that no utterance waits longer than one.
+// The order is the same in every pass, so that no utterance waits longer than one. Unreadable files are tried again
+// too.
 uint32_t CurriculumSampler::draw_sweep(size_t domain) {
   const KeyedPermutation order(layout_.size(domain), key_.with("sweep").with(domain));
   uint32_t chosen = 0;
@@ -122,7 +136,7 @@ uint32_t CurriculumSampler::draw_sweep(size_t domain) {
     uint64_t& cursor = domains_[domain].sweep;
     chosen = layout_.first(domain) + static_cast<uint32_t>(order.at(cursor));
     cursor = (cursor + 1) % layout_.size(domain);
-    if (!is_in_window(chosen) && table_.bin(chosen) != bins_.bad_file()) break;
+    if (!is_in_window(chosen)) break;
   }
   return chosen;
 }
@@ -179,6 +193,7 @@ void CurriculumSampler::apply(uint64_t step, const Observation& observation, std
     quarantine_.add_bad_file(table_, d, i, step);
     return;
   }
+  if (observation.is_infeasible) return;
   REHEARSE_CHECK(std::isfinite(observation.cer), "a CER is a ratio of counts");
   const auto cer = static_cast<uint16_t>(std::clamp(observation.cer, 0.0, 1.0) * CerTable::kMaxCer + 0.5);
   const double exact = static_cast<double>(cer) / CerTable::kMaxCer;

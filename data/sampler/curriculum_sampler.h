@@ -36,8 +36,18 @@ class CurriculumSampler : public Sampler {
   void import_table(const State& old_state, const std::vector<uint64_t>& old_ids,
                     const std::vector<uint64_t>& new_ids) override;
   void set_planned_draws(uint64_t planned_draws) override { shares_.set_planned_draws(planned_draws); }
+  std::vector<uint32_t> unmeasured() const override;
+  std::vector<std::string> measure(std::span<const Measured> measured) override;
   nlohmann::json report() const override;
   std::vector<std::string> notes() const override { return shares_.notes(); }
+
+  // As the memory of a sampler that draws otherwise: observations of steps < first_step - lag_steps + 1 are applied and
+  // texts judged, nothing is tilted. Its part of a state is saved and loaded as a whole, under another sampler's name.
+  void remember(uint64_t first_step);
+  void count_visit(uint32_t utterance, uint64_t first_step);
+  static nlohmann::json take_memory(State& state);
+  void load_memory(const State& state);
+  std::vector<std::string> forgetting_warnings(size_t domain) const;
 
   const CerTable& table() const { return table_; }
   const BinLayout& bins() const { return bins_; }
@@ -73,6 +83,9 @@ class CurriculumSampler : public Sampler {
 
   static CerTable make_table(const Context& context, const DomainLayout& layout, const BinLayout& bins);
   std::vector<TiltBin> tilt_bins(size_t domain) const;
+  std::vector<TiltBin> seen_bins(size_t domain) const;
+  double table_mean(size_t domain) const;
+  void apply_before(uint64_t first_step);
   void apply(const PendingStep& pending);
   void apply(uint64_t step, const Observation& observation, std::vector<StepError>& errors);
   const WindowMark& mark_of(uint64_t step);
@@ -80,7 +93,8 @@ class CurriculumSampler : public Sampler {
   uint32_t draw_sweep(size_t domain);
   bool is_in_window(uint32_t utterance) const;
 
-  void load_values(const State& state);
+  void load_values(const State& state, const nlohmann::json& values);
+  void take_measured(size_t domain, std::span<const Measured> measured);
   void import_values(const State& old_state, const std::vector<uint64_t>& old_ids,
                      const std::vector<uint64_t>& new_ids);
   nlohmann::json pending_to_json() const;

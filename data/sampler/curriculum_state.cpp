@@ -1,9 +1,11 @@
 // Checkpoints of the curriculum, and what a run on another corpus can take from them.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
 #include "data/sampler/curriculum_sampler.h"
+#include "data/sampler/keyed_permutation.h"
 #include "data/sampler/saved_state.h"
 
 namespace rehearse {
@@ -13,13 +15,23 @@ std::string domain_prefix(size_t domain) {
   return "sampler.realised." + std::to_string(domain);
 }
 
-nlohmann::json header(const State& state) {
+constexpr const char* kMemory = "memory";
+// Utterances of a replay domain that are scored at the start when nothing is known of it.
+constexpr size_t kMeasured = 256;
+
+const nlohmann::json& header(const State& state) {
   const auto found = state.values.find("sampler");
   if (found == state.values.end() || found->value("type", "") != "curriculum")
     throw DataError(
         "checkpoint: sampler: expected the state of a curriculum; found another or none; "
         "curriculum.type must be that of the saved run");
   return *found;
+}
+
+// What is known of utterances: a curriculum's own values, or the memory of a sampler that draws otherwise.
+const nlohmann::json& known_values(const State& state) {
+  const auto found = state.values.find("sampler");
+  return found != state.values.end() && found->contains(kMemory) ? found->at(kMemory) : header(state);
 }
 
 }  // namespace
@@ -30,7 +42,7 @@ nlohmann::json CurriculumSampler::pending_to_json() const {
     nlohmann::json rows = nlohmann::json::array();
     for (const Observation& o : pending.observations)
       rows.push_back({o.position, o.draw.utterance, o.draw.visit, o.draw.bin, o.draw.is_probe, o.draw.is_learned, o.cer,
-                      o.is_bad_file});
+                      o.is_bad_file, o.is_infeasible});
     steps.push_back({{"step", pending.step}, {"in_warmup", pending.in_warmup}, {"observations", rows}});
   }
   return steps;
@@ -43,8 +55,11 @@ void CurriculumSampler::pending_from_json(const nlohmann::json& json) {
     pending.step = item.at("step");
     pending.in_warmup = item.at("in_warmup");
     for (const auto& row : item.at("observations"))
-      pending.observations.push_back(
-          {row.at(0), {row.at(1), row.at(2), row.at(3), row.at(4), row.at(5)}, row.at(6), row.at(7)});
+      pending.observations.push_back({row.at(0),
+                                      {row.at(1), row.at(2), row.at(3), row.at(4), row.at(5)},
+                                      row.at(6),
+                                      row.at(7),
+                                      row.size() > 8 && row.at(8).get<bool>()});
   }
 }
 
@@ -77,11 +92,18 @@ void CurriculumSampler::save(State& state) const {
 }
 
 void CurriculumSampler::load(const State& state) {
-  read_saved("sampler", [&] { load_values(state); });
+  read_saved("sampler", [&] { load_values(state, header(state)); });
 }
 
-void CurriculumSampler::load_values(const State& state) {
-  const nlohmann::json values = header(state);
+void CurriculumSampler::load_memory(const State& state) {
+  read_saved("sampler", [&] { load_values(state, state.values.at("sampler").at(kMemory)); });
+}
+
+nlohmann::json CurriculumSampler::take_memory(State& state) {
+  return {{kMemory, std::exchange(state.values["sampler"], nullptr)}};
+}
+
+void CurriculumSampler::load_values(const State& state, const nlohmann::json& values) {
   const auto ids = state.array<uint64_t>("sampler.ids");
   if (ids != ids_ || values.at("domain_names") != layout_.names())
     throw DataError("checkpoint: sampler: expected the ", ids_.size(), " utterances of this corpus; found ", ids.size(),
@@ -123,14 +145,14 @@ void CurriculumSampler::import_table(const State& old_state, const std::vector<u
 void CurriculumSampler::import_values(const State& old_state, const std::vector<uint64_t>& old_ids,
                                       const std::vector<uint64_t>& new_ids) {
   REHEARSE_CHECK(new_ids == ids_, "the ids are those of this sampler's corpus");
-  const nlohmann::json values = header(old_state);
+  const nlohmann::json& values = known_values(old_state);
   const auto cer = old_state.array<uint16_t>("sampler.table.cer");
   const auto visits = old_state.array<uint16_t>("sampler.table.visits");
   const auto flags = old_state.array<uint8_t>("sampler.table.flags");
   if (cer.size() != old_ids.size() || visits.size() != old_ids.size() || flags.size() != old_ids.size())
     throw DataError("checkpoint: sampler: expected one table entry for each of ", old_ids.size(), " ids; found ",
                     cer.size(), "; the ids are those of another run");
-  Quarantine old_quarantine(bins_, {});
+  Quarantine old_quarantine(bins_, {}, {});
   old_quarantine.load(old_state, "sampler.quarantine");
 
   std::vector<std::pair<uint64_t, uint32_t>> place(old_ids.size());
@@ -157,18 +179,87 @@ void CurriculumSampler::import_values(const State& old_state, const std::vector<
 }
 
 void CurriculumSampler::adopt_domain(size_t d, const State& old_state, size_t old_domain) {
-  const nlohmann::json values = header(old_state);
+  const nlohmann::json& values = known_values(old_state);
   // Realised means belong to bins; with other bins the table alone says what to expect.
   if (values.at("bins") == bins_.seen && values.at("unseen_bins") == bins_.unseen)
     domains_[d].realised.load(old_state, domain_prefix(old_domain));
-  if (!options_.is_replay(layout_.name(d))) return;
+  DomainController& controller = domains_[d].controller;
+  const std::vector<TiltBin> seen = seen_bins(d);
+  if (!controller.is_replay() || seen.empty()) return;
+  const bool was_tilted = old_state.values.at("sampler").at("type") == "curriculum";
+  const double lambda = was_tilted ? values.at("domains").at(old_domain).at("controller").at("lambda").get<double>()
+                                   : controller.lambda_for_target(seen, bins_.seen);
+  controller.mark_switch(lambda, table_mean(d));
+}
+
+// Empty when nothing of the domain is known.
+std::vector<TiltBin> CurriculumSampler::seen_bins(size_t domain) const {
+  std::vector<TiltBin> bins = tilt_bins(domain);
+  double count = 0;
+  for (size_t k = 0; k < bins.size(); ++k) {
+    if (k >= bins_.seen) bins[k] = {};
+    count += bins[k].count;
+  }
+  return count > 0 ? bins : std::vector<TiltBin>();
+}
+
+double CurriculumSampler::table_mean(size_t domain) const {
   double sum = 0, count = 0;
-  for (const TiltBin& bin : tilt_bins(d)) {
+  for (const TiltBin& bin : tilt_bins(domain)) {
     sum += bin.count * bin.mean;
     count += bin.count;
   }
-  const double lambda = values.at("domains").at(old_domain).at("controller").at("lambda");
-  if (count > 0) domains_[d].controller.mark_switch(lambda, sum / count);
+  return count > 0 ? sum / count : 1;
+}
+
+std::vector<uint32_t> CurriculumSampler::unmeasured() const {
+  std::vector<uint32_t> wanted;
+  for (size_t d = 0; d < domains_.size(); ++d) {
+    const DomainController& controller = domains_[d].controller;
+    if (!controller.is_replay() || controller.reference_cer()) continue;
+    const KeyedPermutation order(layout_.size(d), key_.with("measure").with(d));
+    for (uint64_t i = 0; i < std::min<uint64_t>(kMeasured, layout_.size(d)); ++i)
+      wanted.push_back(layout_.first(d) + static_cast<uint32_t>(order.at(i)));
+  }
+  std::sort(wanted.begin(), wanted.end());
+  return wanted;
+}
+
+std::vector<std::string> CurriculumSampler::measure(std::span<const Measured> measured) {
+  std::vector<std::vector<Measured>> by_domain(domains_.size());
+  for (const Measured& one : measured) by_domain[layout_.domain_of(one.utterance)].push_back(one);
+  std::vector<std::string> lines;
+  for (size_t d = 0; d < domains_.size(); ++d) {
+    const std::vector<Measured>& own = by_domain[d];
+    if (own.empty()) continue;
+    take_measured(d, own);
+    DomainController& controller = domains_[d].controller;
+    const double lambda = controller.lambda_for_target(seen_bins(d), bins_.seen), mean = table_mean(d);
+    controller.mark_switch(lambda, mean);
+    lines.push_back(concat("domain ", layout_.name(d), ": replay without an earlier run's measurements; ", own.size(),
+                           " of its utterances scored now: CER ", std::lround(1000 * mean) / 10.0,
+                           " %, kept as the reference for forgetting; its tilt may not rise above λ ",
+                           std::lround(100 * lambda) / 100.0));
+  }
+  return lines;
+}
+
+// The others of a length class are expected to be like those that were measured.
+void CurriculumSampler::take_measured(size_t d, std::span<const Measured> measured) {
+  std::vector<double> sum(bins_.total(), 0), count(bins_.total(), 0);
+  for (const Measured& one : measured) {
+    const double cer = std::clamp(one.cer, 0.0, 1.0);
+    const auto value = static_cast<uint16_t>(cer * CerTable::kMaxCer + 0.5);
+    sum[table_.bin(one.utterance)] += cer;
+    count[table_.bin(one.utterance)] += 1;
+    table_.set_flags(one.utterance, true, false, 0);
+    table_.update(d, one.utterance, value, bins_.of(value));
+  }
+  for (uint32_t i = layout_.first(d); i < layout_.first(d) + layout_.size(d); ++i) {
+    const size_t bin = table_.bin(i);
+    if (table_.is_seen(i) || count[bin] == 0) continue;
+    table_.update(d, i, static_cast<uint16_t>(sum[bin] / count[bin] * CerTable::kMaxCer + 0.5), bin);
+  }
 }
 
 }  // namespace rehearse

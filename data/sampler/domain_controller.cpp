@@ -9,9 +9,6 @@
 namespace rehearse {
 namespace {
 
-constexpr double kGoodMedian = 0.20;
-constexpr double kTrimLimit = 0.08;
-
 // Smallest value with at least half of the weight at or below it.
 double weighted_median(std::vector<std::pair<double, double>> values) {  // value, weight
   std::sort(values.begin(), values.end());
@@ -32,7 +29,7 @@ double DomainController::goal() const {
   return std::clamp(target_ + trim_, 0.01, 0.9);
 }
 
-void DomainController::find_cut(std::span<const TiltBin> bins) {
+bool DomainController::assess(std::span<const TiltBin> bins) {
   std::vector<std::pair<double, double>> values;
   double sum = 0, count = 0;
   for (const TiltBin& bin : bins) {
@@ -41,15 +38,13 @@ void DomainController::find_cut(std::span<const TiltBin> bins) {
     sum += bin.mean * bin.count;
     count += bin.count;
   }
-  if (count <= 0)
-    throw DataError(
-        "curriculum: domain ", domain_,
-        ": expected utterances that can be drawn; found all of them quarantined; check its audio and texts");
+  if (count <= 0) return false;
   expected_cer_ = sum / count;
   median_ = weighted_median(values);
   for (auto& [value, weight] : values) value = std::abs(value - median_);
-  is_good_ = median_ <= kGoodMedian;
-  cut_ = std::min(std::max(0.5, median_ + 6 * weighted_median(values)), 0.9);
+  is_good_ = median_ <= options_.good_median;
+  cut_ = std::min(std::max(options_.cut_min, median_ + options_.cut_mads * weighted_median(values)), options_.cut_max);
+  return true;
 }
 
 std::vector<TiltBin> DomainController::split_suspects(std::span<const TiltBin> bins, size_t num_seen) {
@@ -68,7 +63,10 @@ std::vector<TiltBin> DomainController::split_suspects(std::span<const TiltBin> b
 }
 
 void DomainController::solve(std::span<const TiltBin> bins, size_t num_seen) {
-  find_cut(bins);
+  if (!assess(bins))
+    throw DataError(
+        "curriculum: domain ", domain_,
+        ": expected utterances that can be drawn; found all of them quarantined; check its audio and texts");
   const std::vector<TiltBin> drawable = split_suspects(bins, num_seen);
   is_held_ = false;
   if (is_replay_ && options_.replay_tilt == "uniform") {
@@ -94,7 +92,7 @@ void DomainController::steer(uint64_t draws, double error_sum, uint64_t delay, b
   }
   const double horizon = std::max(options_.integral_draws, 2.0 * static_cast<double>(delay));
   if (state() == "on target")
-    trim_ = std::clamp(trim_ + error_sum / horizon, -kTrimLimit, kTrimLimit);
+    trim_ = std::clamp(trim_ + error_sum / horizon, -options_.trim_max, options_.trim_max);
   else
     trim_ *= 1 - std::min(1.0, static_cast<double>(draws) / horizon);
 }
@@ -104,6 +102,13 @@ void DomainController::mark_switch(double lambda, double expected_cer) {
   lambda_ceiling_ = lambda;
   reference_cer_ = expected_cer;
   expected_cer_ = expected_cer;  // stays so when nothing is drawn: at share 0 forgetting cannot be seen
+}
+
+double DomainController::lambda_for_target(std::span<const TiltBin> bins, size_t num_seen) {
+  REHEARSE_CHECK(assess(bins), "a tilt is asked for where something is known");
+  const std::vector<TiltBin> drawable = split_suspects(bins, num_seen);
+  if (tilt_at(drawable, options_.lambda_max).mean > target_) return 0;
+  return solve_tilt(drawable, {target_, options_.min_breadth, options_.lambda_max}, 0).lambda;
 }
 
 std::string DomainController::state() const {

@@ -21,6 +21,8 @@ class DomainController {
   // bins: members of every bin outside quarantine and their realised means; the first `num_seen` hold seen utterances.
   // DataError naming the domain when there is nothing to draw.
   void solve(std::span<const TiltBin> bins, size_t num_seen);
+  // Median, cut-off and expected CER alone, for a domain that nothing tilts; false when there is nothing to draw.
+  bool assess(std::span<const TiltBin> bins);
   // After from_json() with the bins of the last solve(): its picks again, from the saved λ and cut.
   void restore_picks(std::span<const TiltBin> bins, size_t num_seen);
   // Integral trim by one step's draws: error_sum = Σ(target - cer), delay = draws of the domain between plan and
@@ -28,6 +30,9 @@ class DomainController {
   void steer(uint64_t draws, double error_sum, uint64_t delay, bool in_warmup);
   // Fine-tuning begins: the present λ is the ceiling of `hold`, the expected CER the reference for forgetting.
   void mark_switch(double lambda, double expected_cer);
+  // The λ that the target asks for of these bins, where no earlier run tilted: the ceiling to mark. 0 where even the
+  // steepest tilt would be too hard. Some bin must have members.
+  double lambda_for_target(std::span<const TiltBin> bins, size_t num_seen);
 
   // After solve(): the bin of a tilt draw, and of a suspect probe (has_suspects() first).
   size_t pick_bin(uint64_t random) const { return tilt_pick_.pick(random); }
@@ -45,13 +50,14 @@ class DomainController {
   double cut() const { return cut_; }
   double expected_cer() const { return expected_cer_; }  // M_d
   std::optional<double> reference_cer() const { return reference_cer_; }
+  std::optional<double> lambda_ceiling() const { return lambda_ceiling_; }
+  bool is_replay() const { return is_replay_; }
   bool is_forgotten() const { return reference_cer_ && expected_cer_ > 1.5 * *reference_cer_ + 0.02; }
 
   nlohmann::json to_json() const;
   void from_json(const nlohmann::json& json);
 
  private:
-  void find_cut(std::span<const TiltBin> bins);
   // The bins a tilt may draw from; sets the suspects aside.
   std::vector<TiltBin> split_suspects(std::span<const TiltBin> bins, size_t num_seen);
 

@@ -4,10 +4,6 @@
 #include <cmath>
 
 namespace rehearse {
-namespace {
-constexpr int kStrikesOut = 2;
-}
-
 uint32_t Quarantine::count(const CerTable& table, size_t domain) const {
   uint32_t count = 0;
   for (size_t q = 0; q < BinLayout::kQuarantineBins; ++q) count += table.count(domain, layout_.drawable() + q);
@@ -15,16 +11,16 @@ uint32_t Quarantine::count(const CerTable& table, size_t domain) const {
 }
 
 bool Quarantine::is_full(const CerTable& table, size_t domain) const {
-  return domain_sizes_[domain] >= 4 && count(table, domain) >= domain_sizes_[domain] / 4;
+  return most(domain) > 0 && count(table, domain) >= most(domain);
 }
 
 // Below the cap, or by releasing the least bad one when the newcomer is worse.
 bool Quarantine::make_room(CerTable& table, const Measurement& m) {
-  if (count(table, m.domain) < domain_sizes_[m.domain] / 4) return true;
+  if (count(table, m.domain) < most(m.domain)) return true;
   for (size_t q = layout_.drawable(); q < layout_.quarantine_of(m.table); ++q) {
     if (table.count(m.domain, q) == 0) continue;
     const uint32_t least = table.member(m.domain, q, 0);
-    table.set_flags(least, true, false, kStrikesOut - 1);
+    table.set_flags(least, true, false, options_.strikes - 1);
     table.update(m.domain, least, table.cer(least), layout_.of(table.cer(least)));
     records_.erase(least);
     return true;
@@ -34,12 +30,12 @@ bool Quarantine::make_room(CerTable& table, const Measurement& m) {
 
 void Quarantine::apply(CerTable& table, const Measurement& m) {
   const uint32_t i = m.utterance;
-  if (table.bin(i) == layout_.bad_file()) return;
+  const bool was_bad_file = table.bin(i) == layout_.bad_file();
   const bool is_above = m.cer > std::lround(m.cut * CerTable::kMaxCer);  // half of a text wrong is not above 0.5
   int strikes = is_above ? table.strikes(i) + (m.is_good_domain ? 1 : 0) : 0;
-  bool is_in = table.is_quarantined(i) && is_above;
-  if (table.is_quarantined(i) && !is_above) records_.erase(i);
-  if (!is_in && is_above && m.is_good_domain && strikes >= kStrikesOut) {
+  bool is_in = table.is_quarantined(i) && is_above && !was_bad_file;
+  if (table.is_quarantined(i) && !is_in) records_.erase(i);
+  if (!is_in && is_above && m.is_good_domain && strikes >= options_.strikes) {
     is_in = make_room(table, m);
     if (is_in) records_[i] = {table.cer(i), m.cer, m.step, m.cut, false};
   }
@@ -56,7 +52,7 @@ void Quarantine::add_bad_file(CerTable& table, size_t domain, uint32_t utterance
 
 void Quarantine::adopt(CerTable& table, size_t domain, uint32_t utterance, const Record& record) {
   records_[utterance] = record;
-  table.set_flags(utterance, true, true, kStrikesOut);
+  table.set_flags(utterance, true, true, options_.strikes);
   table.update(domain, utterance, table.cer(utterance), layout_.quarantine_of(table.cer(utterance)));
 }
 

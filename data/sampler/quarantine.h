@@ -36,19 +36,24 @@ struct Measurement {
   uint64_t step = 0;
 };
 
-// Two observed CERs above the cut while the domain is good: quarantined. One at or below it: released, no strikes.
-// At most a quarter of a domain, the worst first; unreadable files do not count.
+// So many observed CERs above the cut in a row while the domain is good: quarantined. One at or below it: released, no
+// strikes. At most a share of a domain, the worst first; unreadable files do not count, and one that can be read is
+// released.
 class Quarantine {
  public:
-  Quarantine(const BinLayout& layout, const std::vector<uint32_t>& domain_sizes)
-      : layout_(layout), domain_sizes_(domain_sizes) {}
+  struct Options {
+    int strikes = 2;
+    double max_share = 0.25;
+  };
+  Quarantine(const BinLayout& layout, const std::vector<uint32_t>& domain_sizes, const Options& options)
+      : layout_(layout), domain_sizes_(domain_sizes), options_(options) {}
 
   // Updates value, flags and bin of the utterance in the table.
   void apply(CerTable& table, const Measurement& m);
   void add_bad_file(CerTable& table, size_t domain, uint32_t utterance, uint64_t step);
 
   uint32_t count(const CerTable& table, size_t domain) const;  // without bad files
-  bool is_full(const CerTable& table, size_t domain) const;    // more than a quarter looks wrong
+  bool is_full(const CerTable& table, size_t domain) const;    // more than may be set aside looks wrong
   uint32_t bad_files(const CerTable& table, size_t domain) const { return table.count(domain, layout_.bad_file()); }
 
   struct Record {
@@ -67,8 +72,12 @@ class Quarantine {
 
  private:
   bool make_room(CerTable& table, const Measurement& m);
+  uint32_t most(size_t domain) const {
+    return static_cast<uint32_t>(options_.max_share * static_cast<double>(domain_sizes_[domain]));
+  }
   BinLayout layout_;
   std::vector<uint32_t> domain_sizes_;
+  Options options_;
   std::map<uint32_t, Record> records_;
 };
 

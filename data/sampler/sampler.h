@@ -26,7 +26,8 @@ struct Observation {
   uint32_t position = 0;  // j of the draw in its planning window's step
   Draw draw;
   double cer = 0;
-  bool is_bad_file = false;  // the audio could not be read: weighs 0 from now on
+  bool is_bad_file = false;    // the audio could not be read: weighs 0 until it can be
+  bool is_infeasible = false;  // as drawn it had too few frames for its text: nothing learned, no CER measured
 };
 
 // Plug-in ("uniform", "curriculum"). Every rank holds one and feeds it the same calls: all state is a function of them.
@@ -55,9 +56,17 @@ class Sampler {
   virtual void save(State& state) const = 0;
   virtual void load(const State& state) = 0;  // DataError when it does not fit this corpus
   // Fine-tuning: takes what a state saved for another corpus knows about the utterances both have (CER, visits), and
-  // the tilt of domains marked replay. The state's own ids are its array "sampler.ids".
+  // the tilt of domains marked replay, whichever sampler saved it. The state's own ids are its array "sampler.ids".
   virtual void import_table(const State& old_state, const std::vector<uint64_t>& old_ids,
                             const std::vector<uint64_t>& new_ids) = 0;
+  // Replay domains of which no earlier run has left anything: what has to be scored before the first step, and the
+  // scores (as many as could be read). Returns lines for the log.
+  struct Measured {
+    uint32_t utterance = 0;
+    double cer = 0;
+  };
+  virtual std::vector<uint32_t> unmeasured() const { return {}; }
+  virtual std::vector<std::string> measure(std::span<const Measured>) { return {}; }
   // The length of the run became known or changed: shares are divided again under max_repeats.
   virtual void set_planned_draws(uint64_t planned_draws) = 0;
 

@@ -43,6 +43,15 @@ SamplerOptions SamplerOptions::from(ConfigNode& node) {
   o.min_breadth = node.number("min_breadth", o.min_breadth, {0.0, 1.0});
   o.probe_share = node.number("probe_share", o.probe_share, {0.0, 1.0});
   o.lambda_max = node.number("lambda_max", o.lambda_max, {0.0, 500.0});
+  o.good_median = node.number("good_median", o.good_median, {0.0, 1.0});
+  o.cut_min = node.number("cut_min", o.cut_min, {0.0, 1.0});
+  o.cut_mads = node.number("cut_mads", o.cut_mads, {0.0, 1000.0});
+  o.cut_max = node.number("cut_max", o.cut_max, {0.0, 1.0});
+  if (o.cut_min > o.cut_max)
+    node.fail("cut_min", concat("expected at most cut_max (", o.cut_max, "); found ", o.cut_min));
+  o.strikes = static_cast<int>(node.integer("strikes", o.strikes, {1, 3}));
+  o.quarantine_share = node.number("quarantine_share", o.quarantine_share, {0.0, 1.0});
+  o.trim_max = node.number("trim_max", o.trim_max, {0.0, 0.9});
   return o;
 }
 

@@ -1,4 +1,5 @@
-// The `curriculum` map of a run's configuration; every sampler reads all of it, so that `type` can be switched alone.
+// The keys of the map `curriculum` that all samplers share, so that `type` can be switched alone. A sampler with keys
+// of its own reads them from the same map, beside these, in its own Options.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,14 @@ struct SamplerOptions {
   double min_breadth = 0.2;
   double probe_share = 0.05;
   double lambda_max = 60;
+
+  double good_median = 0.20;  // a domain with at most this median CER is good: its labels can be judged
+  double cut_min = 0.5;       // cut-off = min(max(cut_min, median + cut_mads · MAD), cut_max)
+  double cut_mads = 6;
+  double cut_max = 0.9;
+  int strikes = 2;                 // observed CERs above the cut-off in a row that quarantine
+  double quarantine_share = 0.25;  // of a domain, at most
+  double trim_max = 0.08;          // of the integral trim, either way
 
   static SamplerOptions from(ConfigNode& node);
   double target_of(const std::string& domain) const;

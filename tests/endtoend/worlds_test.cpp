@@ -174,6 +174,7 @@ TEST_F(Worlds, CurriculumDrawsAreTheSameGivenTheSameObservations) {
                                              "log.observations=true"};
   train(2, "steady", settings);
   std::vector<std::string> replaying = settings;
+  replaying.insert(replaying.end(), {"--set", "data.loader.threads=8"});
   replaying.insert(replaying.end(), {"--replay-observations", (folder("steady") / "observations.jsonl").string()});
   train_on_one_four_two([&](int ranks, const std::vector<std::string>& more) { train(ranks, "changing", more); },
                         replaying);

@@ -81,6 +81,16 @@ TEST_F(RunOptionsTest, ANormsGroupsAreOneKeyUnderBothNames) {
   EXPECT_NE(with("norm_groups: 4"), with("norm_groups: 2"));
 }
 
+TEST_F(RunOptionsTest, ConstantsThatBecameKeysDoNotChangeTheTrajectoryOfOldRuns) {
+  const std::string usual = hash();
+  for (const char* same :
+       {"curriculum.good_median=0.20", "curriculum.cut_min=0.5", "curriculum.cut_mads=6.0", "curriculum.cut_max=0.9",
+        "curriculum.strikes=2", "curriculum.quarantine_share=0.25", "curriculum.trim_max=0.08"})
+    EXPECT_EQ(hash({same}), usual) << same;
+  for (const char* other : {"curriculum.good_median=0.3", "curriculum.strikes=3", "curriculum.trim_max=0.1"})
+    EXPECT_NE(hash({other}), usual) << other;
+}
+
 TEST_F(RunOptionsTest, DefaultsInCodeAreThoseOfBaseYaml) {
   Config bare = Config::load(write(needed() + "budget: {steps: 10}\n"));
   RunOptions::from(bare, path("run.yaml"));

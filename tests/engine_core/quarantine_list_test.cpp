@@ -106,6 +106,23 @@ TEST_F(QuarantineListTest, CountsDomainsAndNamesSpeakersThatStandOut) {
   EXPECT_THAT(text, HasSubstr("radio / ann"));
 }
 
+TEST_F(QuarantineListTest, ReadsTheMemoryOfASamplerThatDrawsOtherwise) {
+  nlohmann::json& sampler = checkpoint_.state.values["sampler"];
+  sampler = {{"type", "uniform"}, {"domains", {"phone", "radio"}}, {"memory", sampler}};
+  const QuarantineList list = quarantine_of(checkpoint_, {});
+  EXPECT_EQ(list.utterances.size(), 6u);
+  EXPECT_FALSE(list.domains[0].is_good);
+  EXPECT_TRUE(list.domains[1].is_good);
+}
+
+TEST_F(QuarantineListTest, NamesTheLimitsOfTheRun) {
+  EXPECT_THAT(quarantine_text(quarantine_of(checkpoint_, {}), 20, 100), HasSubstr("its median CER is above 20 %"));
+  checkpoint_.files["config.yaml"] += "curriculum: {good_median: 0.1, quarantine_share: 0.2}\n";
+  const std::string text = quarantine_text(quarantine_of(checkpoint_, {}), 20, 100);
+  EXPECT_THAT(text, HasSubstr("its median CER is above 10 %"));
+  EXPECT_THAT(text, HasSubstr("no more than 20 % is set aside")) << "four of twenty";
+}
+
 TEST_F(QuarantineListTest, LooksInOtherManifestsAndCountsALineThatComesTwiceOnce) {
   const std::string other = copy_of_manifest([](const std::string& line) { return line.find("text 4") == line.npos; });
   const QuarantineList list = quarantine_of(checkpoint_, {other, other});
@@ -132,7 +149,7 @@ TEST_F(QuarantineListTest, SaysWhatIsMissing) {
   checkpoint_.state.arrays["sampler.quarantine.utterance"] = StateArray::of(std::vector<uint32_t>{1, 2, 4, 9, 11, 28});
   expect_failure<DataError>(checkpoint_, {strangers}, "the checkpoint is damaged");
   checkpoint_.state.arrays.erase("sampler.quarantine.utterance");
-  expect_failure<ConfigError>(checkpoint_, {strangers}, "expected a run with curriculum.type: curriculum");
+  expect_failure<ConfigError>(checkpoint_, {strangers}, "expected a run whose sampler measures utterances");
 }
 
 TEST_F(QuarantineListTest, TheManifestIsTheSourcesLinesWithWhatWasMeasured) {

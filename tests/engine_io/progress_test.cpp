@@ -53,6 +53,13 @@ TEST(LogLine, SkippedUpdatesAreSaid) {
   EXPECT_TRUE(log_line(summary).ends_with("| skipped 3"));
 }
 
+TEST(LogLine, DrawsThatTaughtNothingAreSaid) {
+  StepSummary summary = example();
+  summary.metrics.unreadable = 2;
+  summary.metrics.infeasible = 5;
+  EXPECT_TRUE(log_line(summary).ends_with("| unreadable 2 | infeasible 5")) << log_line(summary);
+}
+
 TEST(StatusLine, NeverExceedsTheTerminal) {
   for (size_t width = 0; width < 200; ++width) EXPECT_LE(display_width(status_line(example(), width)), width);
   EXPECT_EQ(status_line(example(), 200), log_line(example()));

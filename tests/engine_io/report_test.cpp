@@ -109,6 +109,13 @@ TEST(Report, ADomainHeldUpByBreadthIsAdvisedAHigherTarget) {
   EXPECT_THAT(render_report({.runs = {run}}), HasSubstr("a higher target_cer"));
 }
 
+TEST(Report, SaysHowFarADomainsUnseenSpeechIsFromItsTable) {
+  ReportRun run = sample_run("a");
+  EXPECT_THAT(render_report({.runs = {run}}), Not(HasSubstr("table CER"))) << "this sampler kept none";
+  run.metrics.domains.back().domains[0]["table_cer"] = 0.125;
+  EXPECT_THAT(render_report({.runs = {run}}), HasSubstr("validation − table CER +7.5 points"));
+}
+
 TEST(Report, ADomainWithoutObservationsHasNoCurve) {
   ReportRun run = sample_run("a");
   for (DomainsMetrics& line : run.metrics.domains)

@@ -110,6 +110,11 @@ JsonFields JsonFields::child(const std::string& name) const {
   return JsonFields(value ? *value : empty_object(), concat(where_, ": ", name));
 }
 
+nlohmann::json JsonFields::value(const std::string& name) const {
+  const nlohmann::json* found = find(name);
+  return found ? *found : nlohmann::json();
+}
+
 std::map<std::string, std::string> JsonFields::texts() const {
   std::map<std::string, std::string> texts;
   for (const auto& item : object_->items()) texts[item.key()] = required_text(item.key());

@@ -25,6 +25,7 @@ class JsonFields {
   std::string required_text(const std::string& name) const;
   const nlohmann::json& list(const std::string& name) const;  // absent or null: an empty list
   JsonFields child(const std::string& name) const;            // absent or null: an empty object
+  nlohmann::json value(const std::string& name) const;        // of any kind; absent: null
   std::map<std::string, std::string> texts() const;           // of an object whose values are all texts
 
   bool is_given(const std::string& name) const { return find(name) != nullptr; }

@@ -7,7 +7,7 @@
 
 namespace rehearse {
 namespace {
-constexpr uint8_t kDrawn = 1, kBad = 2;
+constexpr uint8_t kDrawn = 1, kBad = 2, kBadSaid = 4, kRecoverySaid = 8;
 }
 
 BadFiles::BadFiles(const Corpus& corpus, double max_share)
@@ -15,21 +15,26 @@ BadFiles::BadFiles(const Corpus& corpus, double max_share)
   for (const Corpus::Item& item : corpus.items()) ++counts_[item.domain].all;
 }
 
-std::vector<uint32_t> BadFiles::observe(std::span<const Observation> observations) {
-  std::vector<uint32_t> found;
+BadFiles::Changes BadFiles::observe(std::span<const Observation> observations) {
+  Changes changes;
+  std::vector<uint32_t> newly_bad;
   for (const Observation& one : observations) {
     const uint32_t utterance = one.draw.utterance;
     uint8_t& seen = seen_[utterance];
     Count& count = counts_[corpus_.items()[utterance].domain];
     if ((seen & kDrawn) == 0) ++count.drawn;
     seen |= kDrawn;
-    if (!one.is_bad_file || (seen & kBad) != 0) continue;
-    seen |= kBad;
-    ++count.bad;
-    found.push_back(utterance);
+    const bool was_bad = (seen & kBad) != 0;
+    if (one.is_bad_file == was_bad || (was_bad && one.is_infeasible)) continue;
+    seen ^= kBad;
+    const uint8_t said = was_bad ? kRecoverySaid : kBadSaid;
+    if ((seen & said) == 0) (was_bad ? changes.recovered : changes.bad).push_back(utterance);
+    seen |= said;
+    was_bad ? --count.bad : ++count.bad;
+    if (!was_bad) newly_bad.push_back(utterance);
   }
-  for (const uint32_t utterance : found) expect_few(counts_[corpus_.items()[utterance].domain], utterance);
-  return found;
+  for (const uint32_t utterance : newly_bad) expect_few(counts_[corpus_.items()[utterance].domain], utterance);
+  return changes;
 }
 
 void BadFiles::expect_few(const Count& count, uint32_t utterance) const {
@@ -39,7 +44,7 @@ void BadFiles::expect_few(const Count& count, uint32_t utterance) const {
   if (bad <= max_share_ * all && bad <= surely) return;
   const Corpus::Item& item = corpus_.items()[utterance];
   throw DataError("domain \"", corpus_.domains()[item.domain], "\": expected at most ", format_percent(max_share_),
-                  " unusable utterances; found ", count.bad, " unreadable files among the ", count.drawn,
+                  " unusable utterances; found ", count.bad, " unusable files among the ", count.drawn,
                   " drawn so far, e.g. \"", item.utterance.audio_path,
                   "\"; list them with `rehearse doctor`, or raise data.max_rejected_share");
 }

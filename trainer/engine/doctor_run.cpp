@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "data/overlap.h"
 #include "trainer/engine/device.h"
 #include "trainer/engine/doctor_data.h"
 #include "trainer/engine/doctor_system.h"
@@ -122,6 +123,7 @@ class Doctor {
     judge_training_data(train, recognizer);
     for (const std::string& line : unknown_characters(valid, recognizer.tokenizer())) warn("validation: " + line);
     report_long(valid);
+    judge_overlap(train, valid);
     if (request_.list_path.empty()) return;
     FileLayer files;
     replace_text(files, request_.list_path, problems_list(train) + problems_list(valid));
@@ -168,6 +170,21 @@ class Doctor {
     if (!lines.empty())
       std::cout << feasibility_text(lines, recognizer.tokenizer(), hop_s_,
                                     [&](double duration_s) { return recognizer.task().output_frames(duration_s); });
+  }
+
+  void judge_overlap(const std::vector<ManifestCheck>& train, const std::vector<ManifestCheck>& valid) {
+    constexpr size_t kMostReads = 100000;  // the whole of most corpora: every file was decoded above anyway
+    const auto items = [](const std::vector<ManifestCheck>& checks) {
+      std::vector<const Corpus::Item*> all;
+      for (const ManifestCheck& check : checks)
+        for (const Corpus::Item& item : check.usable) all.push_back(&item);
+      return all;
+    };
+    if (valid.empty()) return;
+    title("training and validation");
+    const SetOverlap overlap = find_overlap(items(train), items(valid), AudioReaders(), kMostReads);
+    std::cout << overlap.text() << "\n";
+    if (overlap.is_found()) warn(overlap.text());
   }
 
   // Of all lines with text, whether usable or not.

@@ -26,10 +26,8 @@ struct ScoringBatch {
 
 // Independent of the world: sorted by length, cut where a batch would exceed its padded seconds. What is computed in
 // windows is alone.
-std::vector<ScoringBatch> cut_batches(const Corpus& corpus, double batch_seconds) {
+std::vector<ScoringBatch> cut_batches(const Corpus& corpus, std::vector<uint32_t> order, double batch_seconds) {
   const auto& items = corpus.items();
-  std::vector<uint32_t> order(items.size());
-  std::iota(order.begin(), order.end(), 0u);
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
     return items[a].utterance.duration_s > items[b].utterance.duration_s;
   });
@@ -149,7 +147,12 @@ std::vector<UtteranceScore> own_scores(Recognizer& recognizer, const Corpus& cor
 std::vector<UtteranceScore> score_corpus(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
                                          const ScoringOptions& options, Communicator& communicator) {
   const at::NoGradGuard no_gradients;
-  const auto batches = share_of(cut_batches(corpus, options.batch_seconds), communicator);
+  std::vector<uint32_t> wanted = options.utterances;
+  if (wanted.empty()) {
+    wanted.resize(corpus.items().size());
+    std::iota(wanted.begin(), wanted.end(), 0u);
+  }
+  const auto batches = share_of(cut_batches(corpus, std::move(wanted), options.batch_seconds), communicator);
   json list = json::array();
   for (const UtteranceScore& score : own_scores(recognizer, corpus, readers, options, batches))
     list.push_back(to_json(score));

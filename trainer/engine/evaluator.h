@@ -22,9 +22,10 @@ struct UtteranceScore {
 };
 
 struct ScoringOptions {
-  double batch_seconds = 120;    // padded seconds computed at once
-  int loader_threads = 1;        // that decode
-  bool with_hypotheses = false;  // counts alone are a tenth of what travels between ranks
+  double batch_seconds = 120;        // padded seconds computed at once
+  int loader_threads = 1;            // that decode
+  bool with_hypotheses = false;      // counts alone are a tenth of what travels between ranks
+  std::vector<uint32_t> utterances;  // these alone; empty: all
 };
 
 // Batches of similar length and at most batch_seconds are dealt to ranks by their padded seconds; all ranks return all

@@ -37,6 +37,7 @@ StartMetrics read_start(const JsonFields& fields) {
   start.ranks = fields.count("ranks");
   start.threads = fields.count("threads");
   start.versions = fields.child("versions").texts();
+  start.overlap = fields.value("overlap");
   return start;
 }
 
@@ -58,6 +59,8 @@ StepMetrics read_step(const JsonFields& fields) {
   JsonFields phases = fields.child("phase_s");
   for (const Phase& phase : kPhases) step.phase_s.*phase.seconds = phases.number(phase.name);
   step.skipped = fields.count("skipped");
+  step.unreadable = fields.count("unreadable");
+  step.infeasible = fields.count("infeasible");
   return step;
 }
 
@@ -143,9 +146,14 @@ bool is_object(std::string_view text) {
 }  // namespace
 
 json metrics_line(const StartMetrics& start) {
-  return {{"kind", "start"},           {"step", start.step},   {"config_hash", start.config_hash},
-          {"device", start.device},    {"ranks", start.ranks}, {"threads", start.threads},
-          {"versions", start.versions}};
+  return {{"kind", "start"},
+          {"step", start.step},
+          {"config_hash", start.config_hash},
+          {"device", start.device},
+          {"ranks", start.ranks},
+          {"threads", start.threads},
+          {"versions", start.versions},
+          {"overlap", start.overlap}};
 }
 
 json metrics_line(const StepMetrics& step) {
@@ -166,7 +174,9 @@ json metrics_line(const StepMetrics& step) {
           {"audio_s_per_s", step.audio_s_per_s},
           {"blank_share", step.blank_share},
           {"phase_s", std::move(phases)},
-          {"skipped", step.skipped}};
+          {"skipped", step.skipped},
+          {"unreadable", step.unreadable},
+          {"infeasible", step.infeasible}};
 }
 
 json metrics_line(const DomainsMetrics& domains) {

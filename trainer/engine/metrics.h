@@ -34,6 +34,7 @@ struct StartMetrics {
   uint64_t ranks = 0;
   uint64_t threads = 0;                         // per rank
   std::map<std::string, std::string> versions;  // name to version
+  nlohmann::json overlap;  // of training and validation (SetOverlap::to_json); null without the latter
 };
 
 struct StepMetrics {
@@ -51,7 +52,9 @@ struct StepMetrics {
   double audio_s_per_s = kUnknown;  // since the previous line
   double blank_share = kUnknown;    // of frames whose best output is blank
   PhaseSeconds phase_s;
-  uint64_t skipped = 0;  // updates left out because a gradient was not finite, since the run began
+  uint64_t skipped = 0;     // updates left out because a gradient was not finite, since the run began
+  uint64_t unreadable = 0;  // draws since the previous line whose audio could not be read
+  uint64_t infeasible = 0;  // draws since the previous line with fewer frames than their text needs
 };
 
 struct DomainsMetrics {

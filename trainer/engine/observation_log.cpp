@@ -42,7 +42,7 @@ void ObservationWriter::write(uint64_t step, const std::vector<Observation>& obs
                               const std::vector<uint64_t>& ids) {
   json draws = json::array();
   for (const Observation& one : observations)
-    draws.push_back({hexadecimal(ids[one.draw.utterance]), one.cer, one.is_bad_file ? 1 : 0});
+    draws.push_back({hexadecimal(ids[one.draw.utterance]), one.cer, one.is_bad_file ? 1 : one.is_infeasible ? 2 : 0});
   file_ << json({{"step", step}, {"draws", draws}}).dump() << std::endl;
   if (!file_)
     throw CommError(path_.string(), ": expected to write the observations of step ", step,
@@ -60,7 +60,8 @@ ObservationReplay::ObservationReplay(const fs::path& path) : path_(path) {
       std::vector<Record>& step = steps_[record.at("step")];
       step.clear();
       for (const json& draw : record.at("draws"))
-        step.push_back({std::stoull(draw.at(0).get<std::string>(), nullptr, 16), draw.at(1), draw.at(2) != 0});
+        step.push_back(
+            {std::stoull(draw.at(0).get<std::string>(), nullptr, 16), draw.at(1), draw.at(2) == 1, draw.at(2) == 2});
     } catch (const std::exception&) {  // of JSON, or of a number in it
       throw DataError(path.string(), ":", number, ": expected the observations of one step; found ",
                       rehearse::quoted(line, 60), "; cut the file back to the lines before");
@@ -86,6 +87,7 @@ void ObservationReplay::replace(uint64_t step, std::vector<Observation>& observa
                       "; another configuration, seed or corpus?");
     observations[i].cer = records[i].cer;
     observations[i].is_bad_file = records[i].is_bad_file;
+    observations[i].is_infeasible = records[i].is_infeasible;
   }
 }
 

@@ -13,7 +13,7 @@
 namespace rehearse {
 
 // One line a step: {"step": 7, "draws": [["7f3a…", 0.25, 0], …]} - stable utterance id in hexadecimal, CER, and 1 for a
-// file that could not be read; in order of position.
+// file that could not be read, 2 for a draw with too few frames; in order of position.
 class ObservationWriter {
  public:
   // Keeps the lines of steps before `first_step` (of a resumed run), drops the rest.
@@ -39,6 +39,7 @@ class ObservationReplay {
     uint64_t id = 0;
     double cer = 0;
     bool is_bad_file = false;
+    bool is_infeasible = false;
   };
   fs::path path_;
   std::map<uint64_t, std::vector<Record>> steps_;

@@ -61,6 +61,8 @@ std::vector<Part> parts_of(const StepSummary& summary) {
   };
   if (std::string phases = phases_part(metrics.phase_s); !phases.empty()) parts.push_back({std::move(phases), 1});
   if (metrics.skipped > 0) parts.push_back({fmt::format("skipped {}", metrics.skipped), 6});
+  if (metrics.unreadable > 0) parts.push_back({fmt::format("unreadable {}", metrics.unreadable), 6});
+  if (metrics.infeasible > 0) parts.push_back({fmt::format("infeasible {}", metrics.infeasible), 6});
   return parts;
 }
 

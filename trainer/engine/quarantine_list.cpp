@@ -1,6 +1,7 @@
 #include "trainer/engine/quarantine_list.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 #include "data/corpus.h"
 #include "data/readers/audio_reader.h"
 #include "data/sampler/quarantine.h"
+#include "data/sampler/sampler_options.h"
 #include "data/sampler/saved_state.h"
 #include "trainer/base/error.h"
 #include "trainer/base/printable.h"
@@ -29,11 +31,12 @@ struct Measured {
   static Measured of(const LoadedCheckpoint& checkpoint) {
     const State& state = checkpoint.state;
     if (!state.arrays.contains("sampler.quarantine.utterance"))
-      throw ConfigError(checkpoint.path.string(),
-                        ": expected a run with curriculum.type: curriculum; found another sampler, which measures no"
-                        " utterance and sets none aside");
+      throw ConfigError(
+          checkpoint.path.string(),
+          ": expected a run whose sampler measures utterances; found one that does not, or a checkpoint of"
+          " curriculum.type: uniform from before it did; go on with that run for a pass first");
     Measured measured;
-    Quarantine quarantine({}, {});
+    Quarantine quarantine({}, {}, {});
     quarantine.load(state, "sampler.quarantine");
     measured.records = quarantine.records();
     measured.cer = state.array<uint16_t>("sampler.table.cer");
@@ -67,7 +70,8 @@ std::vector<SetAsideShare> conspicuous(const std::map<std::pair<std::string, std
 
 void read_goodness(const State& state, std::map<std::string, SetAsideShare>& domains) {
   read_saved("sampler", [&] {
-    const nlohmann::json& sampler = state.values.at("sampler");
+    const nlohmann::json& own = state.values.at("sampler");
+    const nlohmann::json& sampler = own.contains("memory") ? own.at("memory") : own;  // of one that draws otherwise
     for (size_t d = 0; d < sampler.at("domain_names").size(); ++d) {
       const auto found = domains.find(sampler["domain_names"][d].get<std::string>());
       if (found != domains.end())
@@ -101,14 +105,17 @@ std::string reading_problem(const Utterance& utterance) {
   }
 }
 
-std::string share_table(const std::vector<SetAsideShare>& shares, const std::string& title) {
+std::string share_table(const std::vector<SetAsideShare>& shares, const QuarantineList& list,
+                        const std::string& title) {
   TextTable table(
       {{title, TextTable::kLeft}, {"utterances"}, {"wrong text"}, {"share"}, {"unreadable"}, {"", TextTable::kLeft}});
   for (const SetAsideShare& one : shares) {
-    const bool is_full = one.utterances >= 4 && one.wrong_texts >= one.utterances / 4;
-    const char* note = !one.is_good                     ? "too hard to judge texts: its median CER is above 20 %"
-                       : is_full && one.speaker.empty() ? "no more than a quarter is set aside: hard, rather than wrong"
-                                                        : "";
+    const auto most = static_cast<uint64_t>(list.max_share * static_cast<double>(one.utterances));
+    std::string note;
+    if (!one.is_good)
+      note = concat("too hard to judge texts: its median CER is above ", std::lround(100 * list.good_median), " %");
+    else if (most > 0 && one.wrong_texts >= most && one.speaker.empty())
+      note = concat("no more than ", std::lround(100 * list.max_share), " % is set aside: hard, rather than wrong");
     table.add_row({printable(one.speaker.empty() ? one.domain : one.domain + " / " + one.speaker),
                    std::to_string(one.utterances), std::to_string(one.wrong_texts),
                    format_percent(static_cast<double>(one.wrong_texts) / static_cast<double>(one.utterances)),
@@ -209,6 +216,12 @@ QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint, std::vector<std
                   [&](Utterance&& utterance, const std::string& line) { collector.add(std::move(utterance), line); });
   }
   QuarantineList list = collector.finish(checkpoint.state);
+  const auto written = checkpoint.files.find("config.yaml");
+  Config config = Config::parse(written == checkpoint.files.end() ? "{}" : written->second, "config.yaml");
+  ConfigNode curriculum = config.root().child("curriculum");
+  const SamplerOptions options = SamplerOptions::from(curriculum);
+  list.good_median = options.good_median;
+  list.max_share = options.quarantine_share;
   if (list.domains.empty())
     throw DataError(checkpoint.path.string(), ": expected the utterances that it was trained on; found none of them in",
                     " the manifests; name others with --manifest");
@@ -216,10 +229,10 @@ QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint, std::vector<std
 }
 
 std::string quarantine_text(const QuarantineList& list, size_t most, size_t width) {
-  std::string text = share_table(list.domains, "domain");
+  std::string text = share_table(list.domains, list, "domain");
   if (!list.speakers.empty())
     text += "\nset aside far more often than their domain; listen whether it is the texts or the speech\n\n" +
-            share_table(list.speakers, "speaker");
+            share_table(list.speakers, list, "speaker");
   if (list.utterances.empty()) return text;
   text += "\n" + utterance_table(list, most, width);
   if (list.utterances.size() > most)

@@ -1,4 +1,4 @@
-// What a run's curriculum has set aside, read from a checkpoint.
+// What a run's sampler has set aside, or would have, read from a checkpoint.
 #pragma once
 
 #include <string>
@@ -36,11 +36,13 @@ struct QuarantineList {
   std::vector<SetAsideShare> domains;
   std::vector<SetAsideShare> speakers;  // of whom far more is set aside than of their domain
   uint64_t unknown = 0;                 // set aside, but not in the manifests
+  double good_median = 0.20;            // curriculum.good_median and quarantine_share of the run
+  double max_share = 0.25;
 };
 
 // `checkpoint` is loaded with its state. `manifests`: where the utterances are looked up; empty: those that the run was
-// trained on. DataError when one is absent or none of the utterances is in them; ConfigError for a run without a
-// curriculum.
+// trained on. DataError when one is absent or none of the utterances is in them; ConfigError for a checkpoint whose
+// sampler did not measure utterances.
 QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint, std::vector<std::string> manifests);
 
 // Domains, speakers, then one line an utterance, the first `most` of them, for a terminal of `width` columns.

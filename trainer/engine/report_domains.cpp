@@ -34,6 +34,7 @@ struct DomainHistory {
   std::string name;
   std::vector<std::vector<DomainPoint>> points;  // of each run
   nlohmann::json last;                           // the first run's latest report
+  double validation_cer = kUnknown;              // the first run's latest, of the set of this domain
 };
 
 // What a sampler does not report is unknown.
@@ -69,6 +70,11 @@ std::vector<DomainHistory> domain_histories(const Runs& runs, const RunClock& cl
       }
     }
   }
+  if (!runs.empty() && !runs[0].metrics.validations.empty())
+    for (const ValidationSet& set : runs[0].metrics.validations.back().sets) {
+      const auto found = std::ranges::find(histories, set.domain, &DomainHistory::name);
+      if (found != histories.end()) found->validation_cer = set.cer;
+    }
   return histories;
 }
 
@@ -111,6 +117,9 @@ std::string domain_hint(const DomainHistory& history) {
   if (auto state = last.find("state"); state != last.end() && state->is_string()) add(state->get<std::string>());
   if (std::isfinite(number_in(last, "lambda"))) add(fmt::format("λ {:.1f}", number_in(last, "lambda")));
   if (number_in(last, "quarantined") > 0) add(fmt::format("{:.0f} quarantined", number_in(last, "quarantined")));
+  // What is learned by heart looks easy: the gap to speech that is not drawn tells.
+  if (const double gap = history.validation_cer - number_in(last, "table_cer"); std::isfinite(gap))
+    add(fmt::format("validation − table CER {:+.1f} points", 100 * gap));
   if (is_pinned(history.points.front())) add("mostly held up by min_breadth: a higher target_cer suits this domain");
   return hint;
 }

@@ -1,9 +1,11 @@
 #include "trainer/engine/run_options.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <span>
+#include <utility>
 
 #include "data/text/normalizer.h"
 #include "trainer/base/config_tree.h"
@@ -90,6 +92,11 @@ Precision precision_from(ConfigNode root) {
   return name == "bfloat16" ? Precision::kBfloat16 : Precision::kFloat16;
 }
 
+// What the curriculum's rules had built in before it was to be chosen.
+constexpr std::pair<const char*, double> kCurriculumConstants[] = {
+    {"good_median", 0.20}, {"cut_min", 0.5},           {"cut_mads", 6},   {"cut_max", 0.9},
+    {"strikes", 2},        {"quarantine_share", 0.25}, {"trim_max", 0.08}};
+
 // Keys that came after the first checkpoints: where they ask for nothing, the trajectory is that of a configuration
 // without them. And `shard`: who updates what is not what is computed.
 void drop_what_changes_nothing(ConfigValue& root) {
@@ -97,6 +104,9 @@ void drop_what_changes_nothing(ConfigValue& root) {
     std::erase_if(map.map, [&](const auto& pair) { return pair.first == key && asks_for_nothing(*pair.second); });
   };
   const auto is = [](const char* text) { return [text](const ConfigValue& value) { return value.scalar == text; }; };
+  const auto is_number = [](double number) {
+    return [number](const ConfigValue& value) { return std::strtod(value.scalar.c_str(), nullptr) == number; };
+  };
   const auto is_empty = [](const ConfigValue& value) { return value.map.empty() && value.list.empty(); };
   const ConfigValue* device = root.find("device");  // only as it was once
   const bool is_cpu = !device || device->scalar == "cpu";
@@ -107,6 +117,8 @@ void drop_what_changes_nothing(ConfigValue& root) {
       for (const auto& block : blocks->list)
         for (auto& [key, value] : block->map)
           if (key == "norm_groups") key = "groups";  // its first name
+  if (ConfigValue* curriculum = root.find("curriculum"))
+    for (const auto& [key, usual] : kCurriculumConstants) drop(*curriculum, key, is_number(usual));
   ConfigValue* optimizer = root.find("optimizer");
   if (!optimizer) return;
   drop(*optimizer, "shard", [](const ConfigValue&) { return true; });

@@ -81,7 +81,7 @@ void StepSource::save(State& state) const {
   for (const auto& [step, entry] : pending_) {
     json observations = json::array();
     for (const Observation& one : entry.observations)
-      observations.push_back({one.position, to_json(one.draw), one.cer, one.is_bad_file});
+      observations.push_back({one.position, to_json(one.draw), one.cer, one.is_bad_file, one.is_infeasible});
     pending.push_back({{"step", step}, {"in_warmup", entry.in_warmup}, {"observations", observations}});
   }
   state.values["step_source"] = {{"planned", planned}, {"pending", pending}, {"num_observed", num_observed_}};
@@ -116,7 +116,8 @@ void StepSource::load(const State& state) {
     for (const json& item : own.at("pending")) {
       Pending entry{item.at("in_warmup"), {}};
       for (const json& one : item.at("observations"))
-        entry.observations.push_back({one.at(0), draw_from(one.at(1)), one.at(2), one.at(3)});
+        entry.observations.push_back(
+            {one.at(0), draw_from(one.at(1)), one.at(2), one.at(3), one.size() > 4 && one.at(4).get<bool>()});
       pending_[item.at("step")] = std::move(entry);
     }
   } catch (const json::exception&) {

@@ -22,12 +22,13 @@ struct StepTally {
   double failures = 0;       // utterances that could not be read
   double elapsed_s = 0;      // of rank 0; others add nothing
   double micro_batches = 0;  // that held anything
+  double infeasible = 0;     // draws with fewer frames than their text needs
 
   static constexpr double StepTally::*kFields[] = {
       &StepTally::tokens,           &StepTally::loss,          &StepTally::draws,        &StepTally::edits,
       &StepTally::reference_length, &StepTally::clipped_cer,   &StepTally::blank_frames, &StepTally::frames,
       &StepTally::audio_s,          &StepTally::stop_requests, &StepTally::failures,     &StepTally::elapsed_s,
-      &StepTally::micro_batches};
+      &StepTally::micro_batches,    &StepTally::infeasible};
 
   StepTally& operator+=(const StepTally& other) {
     for (const auto field : kFields) this->*field += other.*field;

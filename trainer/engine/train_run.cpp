@@ -9,6 +9,7 @@
 #include <limits>
 #include <optional>
 
+#include "data/overlap.h"
 #include "trainer/base/json_fields.h"
 #include "trainer/comm/world.h"
 #include "trainer/engine/checkpoint_report.h"
@@ -159,6 +160,7 @@ class Run {
     }
     if (is_asked) run_log_->note(0, concat("nothing to resume in ", folder_.string(), ": training begins anew"));
     if (!request_.init.empty()) run_log_->note(0, initialize_from(request_.init));
+    measure_unknown();
   }
 
   void expect_runnable() const {
@@ -216,6 +218,29 @@ class Run {
     return said;
   }
 
+  // What the sampler has to know before its first draw and no earlier run has left.
+  void measure_unknown() {
+    const std::vector<uint32_t> wanted = parts_.sampler->unmeasured();
+    if (wanted.empty()) return;
+    std::vector<Sampler::Measured> measured;
+    ScoringOptions scoring;
+    scoring.batch_seconds = parts_.options.validation_batch_s;
+    scoring.loader_threads = parts_.options.loader.threads;
+    scoring.utterances = wanted;
+    for (const UtteranceScore& score :
+         score_corpus(*parts_.recognizer, *parts_.corpus, parts_.readers, scoring, communicator_))
+      if (score.failure.empty()) measured.push_back({score.utterance, std::min(1.0, score.characters.rate())});
+    for (const std::string& line : parts_.sampler->measure(measured)) run_log_->note(0, line);
+  }
+
+  nlohmann::json report_overlap() {
+    constexpr size_t kMostReads = 4000;  // a few seconds, during which the other ranks wait
+    const SetOverlap overlap =
+        find_overlap(items_of(*parts_.corpus), items_of(*parts_.validation), parts_.readers, kMostReads);
+    overlap.is_found() ? log_->warn(overlap.text()) : log_->info(overlap.text());
+    return overlap.to_json();
+  }
+
   void describe(uint64_t step) {
     log_->info(request_.version_text);
     log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads_, " thread(s) each, ",
@@ -247,6 +272,7 @@ class Run {
     start.ranks = static_cast<uint64_t>(world_.size());
     start.threads = static_cast<uint64_t>(threads_);
     start.versions = request_.versions;
+    if (parts_.validation && world_.rank() == 0) start.overlap = report_overlap();
     run_log_->start(start);
   }
 

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
+#include "trainer/base/printable.h"
 #include "trainer/engine/device.h"
 #include "trainer/engine/heaviest_batch.h"
 #include "trainer/engine/last_words.h"
+#include "trainer/engine/observation_exchange.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/train_parts.h"
 
@@ -18,14 +19,19 @@ namespace {
 constexpr size_t kPrefetchSteps = 3;
 constexpr uint64_t kTimedSteps = 20;
 
-// What travels between ranks about one draw.
-struct PackedObservation {
-  Draw draw;
-  uint32_t position = 0;
-  uint32_t is_bad_file = 0;
-  double cer = 0;
-};
-static_assert(std::is_trivially_copyable_v<PackedObservation>);
+// Why nothing can be learned from this draw's file, whatever augmentation makes of it; empty: something can.
+std::string unusable(const LoadedBatch& batch, size_t row, const TaskOutput& output, const Corpus& corpus,
+                     const Task& task) {
+  if (!batch.failures[row].empty() || !output.is_infeasible[row]) return batch.failures[row];
+  const Corpus::Item& item = corpus.items()[batch.utterances[row]];
+  const double found_s = (static_cast<double>(batch.num_decoded[row]) + 0.5) / Recognizer::kSampleRateHz;
+  const int64_t needed = ctc_frames_needed(item.tokens), there = task.output_frames(found_s);
+  if (needed <= there) return "";
+  return concat(rehearse::quoted(item.utterance.audio_path), ": expected ", needed,
+                " output frames for its text; found ", there, " in the ", found_s,
+                " s that it lasts (the manifest says ", item.utterance.duration_s,
+                " s); correct its duration or its text");
+}
 
 void describe(const LoadedBatch& batch, TraceSpan& span) {
   double seconds = 0;
@@ -265,22 +271,24 @@ void Trainer::reduce() {
 void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& output) {
   for (size_t i = 0; i < batch.utterances.size(); ++i) {
     const std::string& reference = parts_.corpus.items()[batch.utterances[i]].reference;
-    PackedObservation packed{batch.draws[i], batch.positions[i], !batch.failures[i].empty(), 1.0};
+    const std::string reason = unusable(batch, i, output, parts_.corpus, parts_.recognizer.task());
+    Observation seen{batch.positions[i], batch.draws[i], 1.0, !reason.empty(), output.is_infeasible[i]};
     tally_.draws += 1;
     tally_.audio_s += static_cast<double>(batch.num_samples[i]) / Recognizer::kSampleRateHz;
-    if (packed.is_bad_file) {
+    if (seen.is_bad_file) {
       tally_.failures += 1;
-      reasons_[batch.utterances[i]] = batch.failures[i];
+      reasons_[batch.utterances[i]] = reason;
+    } else if (seen.is_infeasible) {
+      tally_.infeasible += 1;
     } else {
       const EditCounts counts = character_edits(reference, parts_.recognizer.tokenizer().decode(output.hypotheses[i]));
-      packed.cer = std::min(1.0, counts.rate());
+      seen.cer = std::min(1.0, counts.rate());
       tally_.edits += static_cast<double>(counts.edits());
       tally_.reference_length += static_cast<double>(counts.reference_length);
-      tally_.clipped_cer += packed.cer;
+      tally_.clipped_cer += seen.cer;
       if (batch.weights[i] > 0) tally_.loss += output.losses[i];
     }
-    const auto* bytes = reinterpret_cast<const std::byte*>(&packed);
-    observations_.insert(observations_.end(), bytes, bytes + sizeof packed);
+    pack_observation(seen, observations_);
   }
 }
 
@@ -300,23 +308,9 @@ void Trainer::apply_update(const StepTally& total, double gradient_squares) {
 
 void Trainer::gather_observations(uint64_t step, bool in_warmup) {
   const PhaseTimer timer(lane(), "observe", phases_.communication);
-  std::vector<Observation> all;
-  for (const auto& bytes :
-       parts_.communicator.all_gather(std::move(observations_), "all_gather (observations)").get()) {
-    for (size_t at = 0; at + sizeof(PackedObservation) <= bytes.size(); at += sizeof(PackedObservation)) {
-      PackedObservation packed;
-      std::memcpy(&packed, bytes.data() + at, sizeof packed);
-      all.push_back({packed.position, packed.draw, packed.cer, packed.is_bad_file != 0});
-    }
-  }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
-  for (const uint32_t utterance : bad_files_.observe(all)) {
-    const auto own = reasons_.find(utterance);
-    parts_.run_log.note(progress_.step,
-                        "left out: " + (own != reasons_.end() ? own->second
-                                                              : parts_.corpus.items()[utterance].utterance.audio_path +
-                                                                    ": the log of the rank that read it says why"));
-  }
+  std::vector<Observation> all =
+      merge_observations(parts_.communicator.all_gather(std::move(observations_), "all_gather (observations)").get());
+  report_files(all);
   if (parts_.observations) parts_.observations->replace(step, all, ids_);
   if (parts_.observation_log) parts_.observation_log->write(step, all, ids_);
   source_.observe(step, std::move(all), in_warmup);

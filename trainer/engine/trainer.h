@@ -96,6 +96,7 @@ class Trainer {
   void adopt_ready_order();
   void apply_update(const StepTally& total, double gradient_squares);
   void gather_observations(uint64_t step, bool in_warmup);
+  void report_files(const std::vector<Observation>& observations);
   void log_step(bool is_last);
   void log_sampler();
   StepSummary summarize() const;
@@ -127,8 +128,9 @@ class Trainer {
   double start_elapsed_s_ = 0;  // elapsed_s when this process began
   double start_clock_ = 0;
   std::set<std::string> warnings_;  // of the sampler, said already
-  StepTally tally_;                 // this rank, this step
-  StepTally since_log_;             // all ranks
+  bool has_said_infeasible_ = false;
+  StepTally tally_;      // this rank, this step
+  StepTally since_log_;  // all ranks
   StepTally last_total_;
   Phases phases_;  // this rank since the last line
   double last_log_elapsed_s_ = 0;

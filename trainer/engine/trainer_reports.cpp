@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "trainer/base/json_fields.h"
+#include "trainer/base/printable.h"
 #include "trainer/engine/trainer.h"
 
 namespace rehearse {
@@ -48,7 +49,7 @@ StepSummary Trainer::summarize() const {
   m.draws = progress_.draws;
   m.loss = ratio(since_log_.loss, since_log_.tokens);
   m.cer = ratio(since_log_.edits, since_log_.reference_length);
-  m.drawn_cer = ratio(since_log_.clipped_cer, since_log_.draws - since_log_.failures);
+  m.drawn_cer = ratio(since_log_.clipped_cer, since_log_.draws - since_log_.failures - since_log_.infeasible);
   m.target_cer = target_of(parts_.sampler.report().at("domains"));
   m.lr = lr_;
   m.grad_norm = gradient_norm_;
@@ -57,6 +58,8 @@ StepSummary Trainer::summarize() const {
   m.blank_share = ratio(since_log_.blank_frames, since_log_.frames);
   m.phase_s = phases_;
   m.skipped = progress_.skipped;
+  m.unreadable = static_cast<uint64_t>(since_log_.failures);
+  m.infeasible = static_cast<uint64_t>(since_log_.infeasible);
   summary.total_steps = static_cast<uint64_t>(parts_.options.budget.steps);
   summary.budget_share = std::min(1.0, budget_share());
   const double share = budget_share();
@@ -95,6 +98,33 @@ void Trainer::report_quarantine() {
                                                " utterance(s) look wrongly labelled or cannot be read; rehearse"
                                                " quarantine ",
                                                parts_.options.folder, " lists them"));
+}
+
+// Files that training cannot use any more or can again, and the first draw that augmentation made too short.
+void Trainer::report_files(const std::vector<Observation>& observations) {
+  const auto path_of = [&](uint32_t utterance) {
+    return rehearse::quoted(parts_.corpus.items()[utterance].utterance.audio_path);
+  };
+  const BadFiles::Changes changes = bad_files_.observe(observations);
+  for (const uint32_t utterance : changes.bad) {
+    const auto own = reasons_.find(utterance);
+    parts_.run_log.note(
+        progress_.step,
+        "left out: " +
+            (own != reasons_.end() ? own->second : path_of(utterance) + ": the log of the rank that read it says why"));
+  }
+  for (const uint32_t utterance : changes.recovered)
+    parts_.run_log.note(progress_.step, path_of(utterance) + ": can be read again and is learned from again");
+  if (has_said_infeasible_) return;
+  const auto is_too_short = [](const Observation& one) { return one.is_infeasible && !one.is_bad_file; };
+  const auto first = std::ranges::find_if(observations, is_too_short);
+  if (first == observations.end()) return;
+  has_said_infeasible_ = true;
+  parts_.run_log.note(progress_.step,
+                      concat("warning: ", path_of(first->draw.utterance),
+                             ": expected at least as many output frames as its text needs; found fewer in this draw,"
+                             " which teaches nothing; such draws are counted as \"infeasible\"; lower the speed in"
+                             " data.augment or the stride of the model"));
 }
 
 // They count as wrong from end to end, which looks like a model that fails.

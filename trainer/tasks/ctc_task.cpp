@@ -70,6 +70,8 @@ class CtcTask : public Task {
     output.losses = std::move(loss.losses);
     output.logits = {logits.x.detach(), logits.lengths};
     for (size_t b = 0; b < weights.size(); ++b)
+      output.is_infeasible.push_back(ctc_frames_needed(batch.tokens[b]) > logits.lengths[b]);
+    for (size_t b = 0; b < weights.size(); ++b)
       if (weights[b] > 0 && !loss.is_infeasible[b]) output.normalizer += static_cast<double>(batch.tokens[b].size());
     for (GreedyPath& path : ctc_greedy_decode(logits.x, logits.lengths, model_.blank())) {
       output.hypotheses.push_back(std::move(path.tokens));

@@ -20,6 +20,7 @@ struct TaskOutput {
   at::Tensor loss_sum;                             // scalar with a graph; undefined when nothing is learned
   double normalizer = 0;                           // target tokens
   std::vector<double> losses;                      // [B]
+  std::vector<bool> is_infeasible;                 // [B] fewer frames than its tokens need: nothing to learn from
   std::vector<std::vector<int32_t>> hypotheses;    // [B] tokens, greedy
   std::vector<std::vector<int64_t>> token_frames;  // [B] output frame of each hypothesis token
   Sequence logits;                                 // [B, T', V] of the model, without a graph

@@ -102,7 +102,7 @@ class QuarantineTest : public testing::Test {
   }
   BinLayout bins_{64, 8};
   CerTable table_ = make_table({40}, BinLayout{64, 8}.total());
-  Quarantine quarantine_{BinLayout{64, 8}, {40}};
+  Quarantine quarantine_{BinLayout{64, 8}, {40}, {}};
 };
 
 TEST_F(QuarantineTest, TwoStrikesQuarantineAndOneGoodProbeReleases) {
@@ -148,12 +148,37 @@ TEST_F(QuarantineTest, HoldsAQuarterOfTheDomainAndKeepsTheWorst) {
   EXPECT_EQ(quarantine_.records().size(), 10u);
 }
 
-TEST_F(QuarantineTest, BadFilesStayOutForGoodAndBesideTheQuarter) {
+TEST_F(QuarantineTest, BadFilesAreBesideTheQuarterAndOneThatCanBeReadComesBack) {
   for (uint32_t i = 0; i < 30; ++i) quarantine_.add_bad_file(table_, 0, i, 4);
   EXPECT_EQ(quarantine_.count(table_, 0), 0u);
   EXPECT_EQ(quarantine_.bad_files(table_, 0), 30u);
-  strike(5, 0.0);
-  EXPECT_TRUE(table_.is_quarantined(5));
+  strike(5, 0.125);
+  strike(6, 0.9);
+  EXPECT_EQ(quarantine_.bad_files(table_, 0), 28u);
+  for (const uint32_t i : {5u, 6u}) {
+    EXPECT_FALSE(table_.is_quarantined(i)) << "one CER above the cut is one strike, whatever it was before";
+    EXPECT_TRUE(table_.is_seen(i));
+    EXPECT_EQ(table_.bin(i), bins_.of(table_.cer(i)));
+    EXPECT_FALSE(quarantine_.records().contains(i));
+  }
+  strike(6, 0.9);
+  EXPECT_TRUE(table_.is_quarantined(6));
+  EXPECT_FALSE(quarantine_.records().at(6).is_bad_file);
+}
+
+TEST(QuarantineOptions, StrikesAndShareAreChosen) {
+  const BinLayout bins{64, 8};
+  for (int strikes : {1, 2, 3}) {
+    CerTable table = make_table({40}, bins.total());
+    Quarantine quarantine(bins, {40}, {strikes, 0.1});
+    for (int time = 1; time <= 3; ++time) {
+      quarantine.apply(table, {0, 1, 60000, 60000, 0.5, true, 9});
+      EXPECT_EQ(table.is_quarantined(1), time >= strikes) << strikes;
+    }
+    for (uint32_t i = 0; i < 20; ++i)
+      for (int time = 0; time < 3; ++time) quarantine.apply(table, {0, i, 60000, 60000, 0.5, true, 9});
+    EXPECT_EQ(quarantine.count(table, 0), 4u) << "a tenth of forty";
+  }
 }
 
 }  // namespace

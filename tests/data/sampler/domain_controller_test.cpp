@@ -145,6 +145,47 @@ TEST(DomainController, NamesADomainWithNothingToDraw) {
   }
 }
 
+TEST(DomainController, TheTiltThatATableAsksForIsTheOneThatMeetsTheTarget) {
+  SamplerOptions options;
+  options.domains["d"].is_replay = true;
+  DomainController controller(options, "d");
+  const double lambda = controller.lambda_for_target(mixed_bins(), kSeenBins);
+  double sum = 0, mean = 0;
+  for (const TiltBin& bin : mixed_bins()) {
+    sum += bin.count * std::exp(-lambda * bin.mean);
+    mean += bin.count * std::exp(-lambda * bin.mean) * bin.mean;
+  }
+  EXPECT_NEAR(mean / sum, 0.10, 1e-6);
+  const std::vector<TiltBin> hopeless{{100, 0.95}, {50, 1.0}}, easy{{100, 0.01}, {50, 0.02}};
+  EXPECT_EQ(controller.lambda_for_target(hopeless, 2), 0) << "where nothing is within reach, uniform";
+  EXPECT_EQ(controller.lambda_for_target(easy, 2), 0);
+  controller.mark_switch(0, 0.95);
+  controller.solve(mixed_bins(), kSeenBins);
+  EXPECT_EQ(controller.tilt().lambda, 0) << "held at the switch";
+}
+
+TEST(DomainController, ItsConstantsAreKeys) {
+  std::vector<TiltBin> bins(72);
+  bins[2] = {700, 0.03};
+  bins[10] = {200, 0.15};
+  bins[60] = {100, 0.95};
+  SamplerOptions options;
+  options.cut_min = 0.1;
+  options.cut_mads = 0;
+  DomainController strict(options, "d");
+  strict.solve(bins, 64);
+  EXPECT_DOUBLE_EQ(strict.cut(), 0.1);
+  options.good_median = 0.02;
+  DomainController severe(options, "d");
+  severe.solve(bins, 64);
+  EXPECT_FALSE(severe.is_good());
+  options = {};
+  options.trim_max = 0.01;
+  FakeLearner learner(options, 8);
+  for (int step = 0; step < 1000; ++step) learner.step(0.05);
+  EXPECT_DOUBLE_EQ(learner.controller.trim(), -0.01);
+}
+
 TEST(DomainController, ReplayNeverTiltsMoreThanAtTheSwitch) {
   for (const std::string mode : {"hold", "uniform", "free"}) {
     SamplerOptions options;

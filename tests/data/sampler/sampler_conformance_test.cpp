@@ -1,8 +1,73 @@
 // What every registered sampler must hold, built from its own example.
+#include <algorithm>
+
+#include "data/sampler/sampler_options.h"
 #include "sampler_fixture.h"
 
 namespace rehearse {
 namespace {
+
+// A sampler with a key of its own: every utterance in turn, from `first`.
+class RotatingSampler : public Sampler {
+ public:
+  struct Options {
+    SamplerOptions shared;
+    int64_t first = 0;
+    static Options from(ConfigNode& node) {
+      Options options{SamplerOptions::from(node)};
+      options.first = node.integer("first", options.first, {0, 1000});
+      return options;
+    }
+  };
+  RotatingSampler(const Options& options, const Context& context)
+      : cursor_(static_cast<uint32_t>(options.first)), size_(static_cast<uint32_t>(context.domain.size())) {}
+  void begin_window(uint64_t) override {}
+  Draw draw(uint64_t) override { return {cursor_++ % size_}; }
+  void observe(uint64_t, std::span<const Observation>, bool) override {}
+  void save(State&) const override {}
+  void load(const State&) override {}
+  void import_table(const State&, const std::vector<uint64_t>&, const std::vector<uint64_t>&) override {}
+  void set_planned_draws(uint64_t) override {}
+  nlohmann::json report() const override { return {}; }
+  std::vector<std::string> notes() const override { return {}; }
+
+ private:
+  uint32_t cursor_, size_;
+};
+
+// Built as the registry builds parts, beside it: the suite below is for what the trainer has.
+std::unique_ptr<Sampler> make_rotating(Config& config) {
+  ConfigNode node = config.root();
+  node.required_text("type");
+  auto sampler = std::make_unique<RotatingSampler>(RotatingSampler::Options::from(node), synthetic_context({10}));
+  node.expect_all_read();
+  return sampler;
+}
+
+TEST(SamplerKeys, ASamplerMayHaveKeysOfItsOwnBesideTheSharedOnes) {
+  Config config = Config::parse("{type: rotating, first: 7, target_cer: 0.2}");
+  EXPECT_EQ(make_rotating(config)->draw(0).utterance, 7u);
+}
+
+TEST(SamplerKeys, AnUnknownKeyIsAnErrorThatNamesTheNearest) {
+  const auto refusal = [](const std::string& yaml, auto make) -> std::string {
+    Config config = Config::parse(yaml, "test.yaml");
+    try {
+      make(config);
+      return "";
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+  };
+  const auto registered = [](Config& config) {
+    ConfigNode node = config.root();
+    Registry<Sampler>::instance().create(node, synthetic_context({10}));
+    node.expect_all_read();
+  };
+  EXPECT_NE(refusal("{type: rotating, frist: 7}", make_rotating).find("\"first\""), std::string::npos);
+  EXPECT_NE(refusal("{type: uniform, first: 7}", registered).find("first"), std::string::npos) << "another one's key";
+  EXPECT_NE(refusal("{type: uniform, strike: 2}", registered).find("\"strikes\""), std::string::npos);
+}
 
 class EverySampler : public testing::TestWithParam<std::string> {
  protected:
@@ -106,15 +171,121 @@ TEST_P(EverySampler, ABadFileWeighsNothingFromThenOn) {
   }
 }
 
-TEST_P(EverySampler, ReadsTheWholeCurriculumMap) {
+TEST_P(EverySampler, AFileThatCanBeReadAgainIsLearnedFromAgain) {
+  const Sampler::Context context = synthetic_context({40});
+  auto sampler = make(context);
+  int num_tried = 0;
+  bool is_learned_again = false;
+  for (uint64_t step = 0; step < 400; ++step) {
+    sampler->begin_window(step);
+    std::vector<Observation> observations;
+    for (uint32_t i = 0; i < 20; ++i) {
+      const Draw draw = sampler->draw(i);
+      const bool is_lost = draw.utterance == 2 && step < 160;
+      if (draw.utterance == 2 && step > 80 && step < 160) num_tried += draw.is_learned ? 0 : 1;
+      if (draw.utterance == 2 && step > 300) is_learned_again = is_learned_again || draw.is_learned;
+      observations.push_back({i, draw, 0.1, is_lost});
+    }
+    sampler->observe(step, observations, false);
+  }
+  EXPECT_GT(num_tried, 0) << "it is still tried now and then";
+  EXPECT_TRUE(is_learned_again);
+}
+
+TEST_P(EverySampler, ADrawWithTooFewFramesIsNoObservedCer) {
+  const Sampler::Context context = synthetic_context({30});
+  auto sampler = make(context);
+  for (uint64_t step = 0; step < 40; ++step) {
+    sampler->begin_window(step);
+    std::vector<Observation> observations;
+    for (uint32_t i = 0; i < 20; ++i) {
+      const Draw draw = sampler->draw(i);
+      const bool is_infeasible = draw.utterance % 2 == 0;
+      observations.push_back({i, draw, is_infeasible ? 1.0 : 0.125, false, is_infeasible});
+    }
+    sampler->observe(step, observations, false);
+  }
+  const nlohmann::json domain = sampler->report().at("domains").at(0);
+  EXPECT_NEAR(domain.at("drawn_cer").get<double>(), 0.125, 1e-4);
+  EXPECT_EQ(domain.value("quarantined", 0), 0);
+}
+
+TEST_P(EverySampler, ReadsEverySharedKey) {
+  Config shared = Config::parse("{}");
+  ConfigNode shared_node = shared.root();
+  SamplerOptions::from(shared_node);
   Config config = Config::load(std::string(REHEARSE_SOURCE_DIR) + "/configs/base.yaml");
   ConfigNode node = config.root().child("curriculum");
-  const Sampler::Context context = synthetic_context({10});
-  node.integer("window_steps", 4);
-  node.required_text("type");
-  EXPECT_NO_THROW(Registry<Sampler>::instance().create(GetParam(), node, context));
-  for (const auto& [name, option] : config.value().find("curriculum")->map)
+  EXPECT_NO_THROW(Registry<Sampler>::instance().create(GetParam(), node, synthetic_context({10})));
+  for (const auto& [name, value] : shared.value().map) {
+    const ConfigValue* option = config.value().find("curriculum")->find(name);
+    ASSERT_NE(option, nullptr) << "configs/base.yaml lacks curriculum." << name;
     EXPECT_TRUE(option->is_read) << "curriculum." << name;
+  }
+}
+
+// What fine-tuning and the list of doubtful texts ask of any run.
+TEST_P(EverySampler, KeepsWhatWasObservedOfEveryUtterance) {
+  Sampler::Context context = synthetic_context({40}, 3);
+  for (uint64_t i = 0; i < 40; ++i) context.ids.push_back(mix64(i));
+  auto sampler = make(context);
+  std::vector<double> last(40, -1);
+  for (uint64_t step = 0; step < 100; ++step) {
+    sampler->begin_window(step);
+    std::vector<Observation> observations;
+    for (uint32_t i = 0; i < 20; ++i) {
+      const Draw draw = sampler->draw(i);
+      const double cer = 0.01 * (draw.utterance % 20);
+      if (step < 90) last[draw.utterance] = cer;
+      observations.push_back({i, draw, cer, false});
+    }
+    sampler->observe(step, observations, false);
+  }
+  State state;
+  sampler->save(state);
+  EXPECT_EQ(state.array<uint64_t>("sampler.ids"), context.ids);
+  const auto cer = state.array<uint16_t>("sampler.table.cer");
+  for (uint32_t i = 0; i < 40; ++i) {
+    if (last[i] < 0) continue;
+    EXPECT_NEAR(cer.at(i) / 65535.0, last[i], 1e-4) << i;
+  }
+  EXPECT_EQ(state.array<uint32_t>("sampler.quarantine.utterance").size(), 0u);
+
+  Sampler::Context smaller = synthetic_context({20}, 3);  // every other one
+  for (uint64_t i = 0; i < 20; ++i) smaller.ids.push_back(mix64(2 * i));
+  for (const std::string& type : Registry<Sampler>::instance().names()) {
+    auto tuned = make_sampler("{type: " + type + ", domains: {domain_0: {replay: true}}}", smaller);
+    tuned->import_table(state, context.ids, smaller.ids);
+    State tuned_state;
+    tuned->save(tuned_state);
+    const auto taken = tuned_state.array<uint16_t>("sampler.table.cer");
+    for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(taken.at(i), cer.at(2 * i)) << type;
+    EXPECT_TRUE(tuned->unmeasured().empty()) << type << ": all is known";
+  }
+}
+
+TEST_P(EverySampler, AsksForAMeasurementOfAReplayDomainOfWhichNothingIsKnown) {
+  Sampler::Context context = synthetic_context({40, 1000}, 3);
+  auto sampler = make_sampler("{type: " + GetParam() + ", domains: {domain_1: {replay: true}}}", context);
+  EXPECT_EQ(sampler->report().at("warnings").size(), 1u) << "drawn without a ceiling";
+  const std::vector<uint32_t> wanted = sampler->unmeasured();
+  ASSERT_GE(wanted.size(), 100u);
+  EXPECT_LE(wanted.size(), 500u);
+  EXPECT_TRUE(std::is_sorted(wanted.begin(), wanted.end()));
+  std::vector<Sampler::Measured> measured;
+  for (const uint32_t i : wanted) {
+    EXPECT_GE(i, 40u);
+    EXPECT_LT(i, 1040u);
+    measured.push_back({i, i % 2 ? 0.05 : 0.25});
+  }
+  EXPECT_EQ(sampler->measure(measured).size(), 1u);
+  EXPECT_TRUE(sampler->unmeasured().empty());
+  sampler->begin_window(0);
+  const nlohmann::json domain = sampler->report().at("domains").at(1);
+  EXPECT_NEAR(domain.at("reference_cer").get<double>(), 0.15, 0.02);
+  EXPECT_NEAR(domain.at("table_cer").get<double>(), 0.15, 0.02) << "the others are expected to be like these";
+  const std::string warnings = sampler->report().at("warnings").dump();
+  for (const char* part : {"without a ceiling", "forgotten"}) EXPECT_EQ(warnings.find(part), std::string::npos) << part;
 }
 
 TEST_P(EverySampler, NamesTheNearestDomainOfAnUnknownOne) {

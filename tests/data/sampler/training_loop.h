@@ -16,13 +16,13 @@ namespace rehearse {
 
 using FakeCer = std::function<double(const Draw&, uint64_t step)>;
 
-// Observations are given at once, or as late as the planner allows; ranks decode their slices of micro-batches in turn.
+// Observations are given at once, or as late as the planner allows. How ranks share the work is another test's:
+// observation_exchange_test.cpp.
 class TrainingLoop {
  public:
   struct Setup {
     std::string yaml = "type: curriculum";
     BatchPlanner::Options batch{120, 8, 4, 8};
-    int ranks = 1;
     bool is_late = false;
   };
   TrainingLoop(const Setup& setup, const Sampler::Context& context, FakeCer cer)
@@ -68,16 +68,11 @@ class TrainingLoop {
   }
 
   std::vector<Observation> decode(const StepPlan& plan) const {
-    std::vector<Observation> gathered(plan.num_draws);
-    const size_t per_rank = plan.micro_batches.size() / static_cast<size_t>(setup_.ranks);
-    for (size_t rank = static_cast<size_t>(setup_.ranks); rank-- > 0;)
-      for (size_t m = rank * per_rank; m < (rank + 1) * per_rank; ++m)
-        for (size_t i = 0; i < plan.micro_batches[m].draws.size(); ++i) {
-          const Draw& draw = plan.micro_batches[m].draws[i];
-          const uint32_t position = plan.micro_batches[m].positions[i];
-          gathered[position] = {position, draw, cer_(draw, plan.step), false};
-        }
-    return gathered;
+    std::vector<Observation> observed;
+    for (const MicroBatch& batch : plan.micro_batches)
+      for (size_t i = 0; i < batch.draws.size(); ++i)
+        observed.push_back({batch.positions[i], batch.draws[i], cer_(batch.draws[i], plan.step), false});
+    return observed;
   }
 
   Setup setup_;

@@ -55,6 +55,48 @@ TEST(UniformSampler, DomainSharesPassTheChiSquareTest) {
   EXPECT_LT(chi_square_score(found, {5000, 5000, 10000}), 4.5) << "seed " << seed;
 }
 
+// Checkpoints from before observations were kept hold neither ids nor a table.
+TEST(UniformSampler, LoadsACheckpointWithoutAMemoryAndDrawsOnTheSame) {
+  const Sampler::Context context = synthetic_context({50, 200});
+  auto unbroken = make_sampler("type: uniform", context), resumed = make_sampler("type: uniform", context);
+  unbroken->begin_window(0);
+  std::vector<Observation> observations;
+  for (uint32_t i = 0; i < 70; ++i) observations.push_back({i, unbroken->draw(i), 0.25, i == 3});
+  unbroken->observe(0, observations, false);
+  State state;
+  unbroken->save(state);
+  state.values["sampler"].erase("memory");
+  std::erase_if(state.arrays, [](const auto& array) {
+    return array.first != "sampler.cursor" && array.first != "sampler.bad_files";
+  });
+  resumed->load(state);
+  for (uint64_t window = 1; window < 20; ++window) {
+    unbroken->begin_window(window);
+    resumed->begin_window(window);
+    for (uint64_t i = 0; i < 70; ++i) ASSERT_TRUE(unbroken->draw(i) == resumed->draw(i));
+  }
+}
+
+// The bits of a run from before observations were kept: what is remembered decides no draw.
+TEST(UniformSampler, WhatIsObservedChangesNoDraw) {
+  const Sampler::Context context = synthetic_context({50, 200});
+  auto good = make_sampler("type: uniform", context), bad = make_sampler("type: uniform", context);
+  for (uint64_t window = 0; window < 30; ++window) {
+    good->begin_window(window);
+    bad->begin_window(window);
+    std::vector<Observation> observations;
+    for (uint32_t i = 0; i < 40; ++i) {
+      const Draw draw = good->draw(i);
+      ASSERT_TRUE(draw == bad->draw(i));
+      EXPECT_EQ(draw.bin, 0);
+      EXPECT_TRUE(draw.is_learned);
+      observations.push_back({i, draw, draw.utterance % 3 == 0 ? 1.0 : 0.05, false});
+    }
+    bad->observe(window, observations, false);
+  }
+  EXPECT_GT(bad->report().at("domains").at(1).at("quarantined"), 0) << "doubtful texts are listed, and learned";
+}
+
 TEST(UniformSampler, ReportsWhatWasDrawn) {
   const Sampler::Context context = synthetic_context({5, 5});
   auto sampler = make_sampler("type: uniform", context);
