@@ -1,0 +1,42 @@
+#include "models/mixed_ops.h"
+
+#include "tests/models/tensor_support.h"
+
+namespace rehearse {
+namespace {
+
+using namespace testing_support;
+
+at::Tensor rounded(const at::Tensor& x, at::ScalarType type) {
+  return x.to(type).to(at::kDouble);
+}
+
+// Products of rounded operands, summed exactly, then rounded once: what any order of summation in float comes close to.
+TEST(MixedOps, ProductsAreThoseOfRoundedOperands) {
+  const at::Tensor x = noise({3, 7, 40}, 1, at::kFloat), weight = noise({9, 40}, 2, at::kFloat),
+                   bias = noise({9}, 3, at::kFloat);
+  for (const auto& [precision, type] :
+       {std::pair(Precision::kBfloat16, at::kBFloat16), {Precision::kFloat16, at::kHalf}}) {
+    const at::Tensor exact = at::linear(rounded(x, type), rounded(weight, type), rounded(bias, type));
+    const at::Tensor found = mixed_linear(precision, x, weight, bias);
+    EXPECT_EQ(found.scalar_type(), at::kFloat);
+    const double unit = type == at::kHalf ? 0x1p-11 : 0x1p-8;
+    EXPECT_LE(difference(found.to(at::kDouble), exact), 1.01 * unit * largest(exact)) << "one rounding of the result";
+    EXPECT_GT(difference(found.to(at::kDouble), at::linear(x, weight, bias).to(at::kDouble)), 0);
+    EXPECT_TRUE(rounded(found, type).equal(found.to(at::kDouble))) << "the result is on the grid";
+  }
+  EXPECT_TRUE(mixed_linear(Precision::kFull, x, weight, bias).equal(at::linear(x, weight, bias)));
+}
+
+TEST(MixedOps, ConvolutionsAreThoseOfRoundedOperands) {
+  const at::Tensor x = noise({2, 6, 1, 31}, 1, at::kFloat), weight = noise({8, 6, 1, 5}, 2, at::kFloat);
+  for (const int64_t stride : {1, 2}) {
+    const at::Tensor exact = at::conv2d(rounded(x, at::kBFloat16), rounded(weight, at::kBFloat16), {},
+                                        at::IntArrayRef({1, stride}), at::IntArrayRef({0, 2}));
+    const at::Tensor found = mixed_conv(Precision::kBfloat16, x, weight, stride);
+    EXPECT_LE(difference(found.to(at::kDouble), exact), 1.01 * 0x1p-8 * largest(exact)) << stride;
+  }
+}
+
+}  // namespace
+}  // namespace rehearse
