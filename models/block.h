@@ -22,12 +22,15 @@ struct Parameter {
   bool is_decayed = true;  // false for biases and norms
 };
 
-// Non-trained state that travels with the model (running statistics).
+// Non-trained state that travels with the model (running statistics). Forward passes write into `next` or `sum` alone:
+// an update that is left out leaves no trace. One of the two is defined, in the tensor's shape.
 struct Buffer {
   std::string name;
   at::Tensor tensor;
-  // Same shape; of a buffer that moves once an update: its blocks add what each micro-batch measured, and the update
-  // takes the mean over the micro-batches of all ranks. Undefined for other buffers.
+  // What the tensor becomes with the update: it begins as a copy, and each micro-batch moves it.
+  at::Tensor next;
+  // Of a buffer that moves once an update: its blocks add what each micro-batch measured, and the update takes the mean
+  // over the micro-batches of all ranks.
   at::Tensor sum;
 };
 
@@ -39,8 +42,8 @@ class ParameterStore {
   // Uniform in ±sqrt(3 · gain / fan_in) (variance gain / fan_in; gain 2 = He).
   at::Tensor weight(const std::string& name, std::vector<int64_t> shape, int64_t fan_in, double gain = 1.0);
   at::Tensor constant(const std::string& name, std::vector<int64_t> shape, double value);  // not decayed
-  at::Tensor buffer(const std::string& name, std::vector<int64_t> shape, double value);
-  // One with a sum.
+  // One with `next`, and one with `sum`.
+  Buffer buffer(const std::string& name, std::vector<int64_t> shape, double value);
   Buffer averaged_buffer(const std::string& name, std::vector<int64_t> shape, double value);
 
   std::vector<Parameter>& parameters() { return parameters_; }

@@ -110,8 +110,9 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
   }
 };
 
-// Running statistics follow torch: momentum 0.1, unbiased variance. Evaluation uses them. Per micro-batch they are
-// summed, and the update moves them by the mean. A frozen one evaluates in training, too, and its statistics stay.
+// Running statistics follow torch: momentum 0.1, unbiased variance. Evaluation uses them. They become those of the
+// update with the update: moved once per micro-batch or, where each micro-batch is a group of its own, by the mean. A
+// frozen one evaluates in training, too, and its statistics stay.
 class BatchNorm : public Norm {
  public:
   BatchNorm(const Block::Context& context, const std::string& name, int64_t channels, bool is_per_micro_batch)
@@ -122,8 +123,8 @@ class BatchNorm : public Norm {
       mean_ = context.store->averaged_buffer(name + ".running_mean", {channels}, 0);
       variance_ = context.store->averaged_buffer(name + ".running_var", {channels}, 1);
     } else {
-      mean_.tensor = context.store->buffer(name + ".running_mean", {channels}, 0);
-      variance_.tensor = context.store->buffer(name + ".running_var", {channels}, 1);
+      mean_ = context.store->buffer(name + ".running_mean", {channels}, 0);
+      variance_ = context.store->buffer(name + ".running_var", {channels}, 1);
     }
   }
 
@@ -138,20 +139,20 @@ class BatchNorm : public Norm {
     call->all_reduce_sum = all_reduce_sum_;
     call->mask = frame_mask(x, lengths);
     const at::Tensor y = BatchNormFunction::apply(input, weight_, shift_, call);
-    update_running(*call);
+    measure(*call);
     return fused_gate(y, {}, {}, lengths, epilogue);
   }
 
  private:
-  void update_running(const BatchNormCall& call) {
+  void measure(const BatchNormCall& call) {
     const double unbias = call.count / std::max(1.0, call.count - 1);
     if (mean_.sum.defined()) {
       mean_.sum.add_(call.mean);
       variance_.sum.add_(call.variance, unbias);
       return;
     }
-    mean_.tensor.mul_(1 - kBufferMomentum).add_(call.mean, kBufferMomentum);
-    variance_.tensor.mul_(1 - kBufferMomentum).add_(call.variance, kBufferMomentum * unbias);
+    mean_.next.mul_(1 - kBufferMomentum).add_(call.mean, kBufferMomentum);
+    variance_.next.mul_(1 - kBufferMomentum).add_(call.variance, kBufferMomentum * unbias);
   }
   AllReduceSum all_reduce_sum_;
   at::Tensor weight_;

@@ -28,14 +28,13 @@ at::Tensor ParameterStore::constant(const std::string& name, std::vector<int64_t
   return add(name, at::full(shape, value, options_), false);
 }
 
-at::Tensor ParameterStore::buffer(const std::string& name, std::vector<int64_t> shape, double value) {
-  at::Tensor tensor = at::full(shape, value, options_);
-  buffers_.push_back({name, tensor, {}});
-  return tensor;
+Buffer ParameterStore::buffer(const std::string& name, std::vector<int64_t> shape, double value) {
+  buffers_.push_back({name, at::full(shape, value, options_), at::full(shape, value, options_), {}});
+  return buffers_.back();
 }
 
 Buffer ParameterStore::averaged_buffer(const std::string& name, std::vector<int64_t> shape, double value) {
-  buffers_.push_back({name, at::full(shape, value, options_), at::zeros(shape, options_)});
+  buffers_.push_back({name, at::full(shape, value, options_), {}, at::zeros(shape, options_)});
   return buffers_.back();
 }
 

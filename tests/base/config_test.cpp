@@ -5,7 +5,7 @@
 namespace rehearse {
 namespace {
 
-using ::testing::HasSubstr;
+using HasSubstr;
 
 TEST(Config, ReadsTypedValuesAndRecordsDefaults) {
   Config config = Config::parse("a: 3\nb: {c: 0.5, d: yes please, e: true}\nlist: [1, 2.5]\n");
@@ -62,6 +62,10 @@ TEST(Config, AKeyWithoutAValueIsAnErrorOfThatLine) {
   EXPECT_EQ(error_of([&] { root.choice("a", "x", {"x", "y"}); }), "run.yaml:1: a: expected one of x, y; found nothing");
   EXPECT_EQ(error_of([&] { root.texts("a", {}); }), "run.yaml:1: a: expected a list of texts; found nothing");
   EXPECT_EQ(error_of([&] { root.numbers("a", {}); }), "run.yaml:1: a: expected a list of numbers; found nothing");
+  Config odd = Config::parse("list: [1, nan]\nlarge: [inf]\n", "run.yaml");
+  EXPECT_THAT(error_of([&] { odd.root().numbers("list", {}); }),
+              HasSubstr("expected a list with a number each; found"));
+  EXPECT_THAT(error_of([&] { odd.root().numbers("large", {}); }), HasSubstr("run.yaml:2: large: expected a list"));
   EXPECT_EQ(error_of([&] { root.children("a"); }), "run.yaml:1: a: expected a list of maps; found nothing");
   EXPECT_EQ(root.text("b", "x"), "");
   EXPECT_EQ(root.child("section").integer("absent", 7), 7) << "a section whose lines are all commented out";

@@ -104,7 +104,7 @@ class Bench {
       c10d_->before_backward();
       loss.backward();
     } else {
-      arena_.zero_gradients();
+      arena_.begin_update();
       const at::Tensor loss = ours_.loss();
       if (way == "bucketed") reducer_.arm();
       loss.backward();

@@ -79,7 +79,7 @@ int run(int argc, char** argv) {
                     {arena.gradients().const_data_ptr<float>(), arena.num_elements()}, arena.segments(), 1e-6, 1e-3,
                     ++index);
   });
-  report("ours: zeroing gradients", rounds, [&] { arena.zero_gradients(); });
+  report("ours: zeroing gradients", rounds, [&] { arena.begin_update(); });
 
   theirs.step(8);
   std::vector<at::Tensor> parameters;

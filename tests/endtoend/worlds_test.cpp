@@ -25,7 +25,7 @@ class Worlds : public ::testing::Test {
     std::ifstream lines(folder(name) / "metrics.jsonl");
     for (std::string line; std::getline(lines, line);) {
       const auto record = nlohmann::json::parse(line);
-      if (record.at("kind") == "step") found.push_back(record.at("loss"));
+      if (record.at("kind") == "step") found.push_back(record.at("loss_per_token"));
     }
     return found;
   }

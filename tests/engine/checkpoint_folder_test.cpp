@@ -37,6 +37,14 @@ TEST_F(CheckpointFolder, RotationKeepsTheNewestTheBestAndEveryNth) {
   EXPECT_THAT(steps(), ElementsAre(50));
 }
 
+TEST_F(CheckpointFolder, RotationKeepsTheLastGoodOneOfARunThatLeavesOutItsUpdates) {
+  for (uint64_t step : {10, 20, 30, 40, 50}) save(step);
+  rotate_checkpoints(folder(), 50, {.keep_last = 2, .kept_step = 20}, files_);
+  EXPECT_THAT(steps(), ElementsAre(50, 40, 20));
+  rotate_checkpoints(folder(), 50, {.keep_last = 2, .kept_step = 50}, files_);
+  EXPECT_THAT(steps(), ElementsAre(50, 40));
+}
+
 // A run that resumed from 20 because 40 was torn, and saves 30: 40 must not count as the one that is kept.
 TEST_F(CheckpointFolder, RotationNeverGivesUpTheOneJustSavedForALaterTornOne) {
   for (uint64_t step : {10, 20, 30, 40}) save(step);

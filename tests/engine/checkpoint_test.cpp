@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 
 #include "tests/engine/checkpoint_fixture.h"
@@ -290,6 +291,21 @@ TEST_F(Checkpoint, WhereNamesCannotBeExchangedAFailureWhileReplacingLeavesAnOlde
     std::vector<std::string> refused;
     EXPECT_TRUE(load_newest(folder(), refused).has_value()) << "operation " << fail_at;
     EXPECT_THAT(refused, ::testing::IsEmpty()) << "operation " << fail_at;
+  }
+}
+
+TEST_F(Checkpoint, ValuesThatAreNotFiniteAreRefusedWithTheirTensorAndTheOneBeforeIsTaken) {
+  save(10, 30);
+  for (const bool is_weight : {true, false}) {
+    SmallCheckpoint bad(20, 30);
+    (is_weight ? bad.weights : bad.moments)[7] = std::numeric_limits<float>::quiet_NaN();
+    save_checkpoint(bad.contents, folder(), files_);
+    std::vector<std::string> refused;
+    EXPECT_EQ(load_newest(folder(), refused).value().step, 10u);
+    ASSERT_EQ(refused.size(), 1u);
+    EXPECT_THAT(refused[0],
+                HasSubstr(is_weight ? "model.safetensors: blocks.0.weight: expected finite values; found nan"
+                                    : "optimizer.safetensors: exp_avg: expected finite values; found nan"));
   }
 }
 

@@ -9,7 +9,8 @@ namespace {
 
 StepSummary example() {
   StepSummary summary{.total_steps = 1200, .budget_share = 0.35, .remaining_s = 192};
-  summary.metrics = {.step = 420, .passes = 2.14, .loss = 0.8124, .cer = 0.142, .drawn_cer = 0.104, .target_cer = 0.1};
+  summary.metrics = {
+      .step = 420, .passes = 2.14, .loss_per_token = 0.8124, .cer = 0.142, .drawn_cer = 0.104, .target_cer = 0.1};
   summary.metrics.lr = 1.9e-3;
   summary.metrics.grad_norm = 2.11;
   summary.metrics.audio_s_per_s = 214.4;

@@ -19,7 +19,7 @@ struct SmallStore {
     weight = store.weight("weight", {5, 7}, 7);
     bias = store.constant("bias", {5}, 0.25);
     unused = store.constant("unused", {3}, 1);
-    running = store.buffer("running", {4}, 2);
+    running = store.buffer("running", {4}, 2).tensor;
   }
   at::Tensor loss(double factor = 1) const {
     const at::Tensor x = at::arange(7, weight.options().requires_grad(false)).mul(0.1 * factor);
@@ -85,7 +85,7 @@ TEST(Arena, BackwardAccumulatesIntoTheFlatBuffer) {
   SmallStore plain, small;
   plain.loss().backward();
   Arena arena(small.store);
-  arena.zero_gradients();
+  arena.begin_update();
   small.loss().backward();
   EXPECT_TRUE(at::equal(slice_of(arena.gradients(), segment_of(arena, "weight")).view({5, 7}), plain.weight.grad()));
   small.loss().backward();
@@ -93,7 +93,7 @@ TEST(Arena, BackwardAccumulatesIntoTheFlatBuffer) {
   EXPECT_EQ(slice_of(arena.gradients(), segment_of(arena, "unused")).abs().max().item<float>(), 0);
   EXPECT_EQ(arena.gradients().slice(0, static_cast<int64_t>(arena.num_elements())).abs().max().item<float>(), 0)
       << "the tail is nobody's gradient";
-  arena.zero_gradients();
+  arena.begin_update();
   EXPECT_EQ(small.weight.grad().abs().max().item<float>(), 0);
 }
 
@@ -112,7 +112,7 @@ TEST(Arena, ReorderingMovesValuesGradientsAndTailAndKeepsTheHandles) {
   EXPECT_EQ(arena.gradients()[static_cast<int64_t>(elements) + 2].item<float>(), 5);
   slice_of(arena.parameters(), segment_of(arena, "weight")).fill_(3);
   EXPECT_EQ(small.weight.min().item<float>(), 3);
-  arena.zero_gradients();
+  arena.begin_update();
   small.loss().backward();
   EXPECT_GT(slice_of(arena.gradients(), segment_of(arena, "weight")).abs().max().item<float>(), 0);
 }
@@ -133,7 +133,7 @@ class ReducerTest : public ::testing::Test {
     arena_ = std::make_unique<Arena>(small_.store);
     reducer_ = std::make_unique<Reducer>(*arena_, communicator, Reducer::Options{.bucket_bytes = bucket_bytes});
     for (int round = 0; round < 2; ++round) {  // twice: arm() starts afresh
-      arena_->zero_gradients();
+      arena_->begin_update();
       for (int i = 0; i < micro_batches; ++i) {
         const at::Tensor loss = small_.loss(1 + i);
         if (i + 1 == micro_batches) reducer_->arm();
@@ -193,7 +193,7 @@ TEST_F(ReducerTest, DoublesAreReducedAsDoubles) {
   Arena arena(small.store);
   FakeCommunicator two(2);
   Reducer reducer(arena, two, {.bucket_bytes = 64});
-  arena.zero_gradients();
+  arena.begin_update();
   reducer.arm();
   small.loss().backward();
   reducer.finish();

@@ -34,7 +34,7 @@ class HeaviestBatch : public ::testing::Test {
   // What one more micro-batch would do to this model: its loss and gradients.
   std::pair<double, at::Tensor> learned() {
     const LoadedBatch batch = load_batch(trial(), heaviest_batch(*parts_->corpus, parts_->options.batch));
-    parts_->recognizer->arena().zero_gradients();
+    parts_->recognizer->arena().begin_update();
     const TaskOutput output = parts_->recognizer->task().forward(batch, {true, 1, 3, batch.ids});
     output.loss_sum.backward();
     return {output.loss_sum.item<double>(), parts_->recognizer->arena().gradients().clone()};
@@ -57,9 +57,7 @@ TEST_F(HeaviestBatch, OfATrialNothingStays) {
   ASSERT_GT(arena.buffers().numel(), 0) << "batch norms have statistics";
   const at::Tensor parameters = arena.parameters().clone(), buffers = arena.buffers().clone();
   const auto before = learned();
-  arena.zero_gradients();
-  arena.average_buffers(0);
-  arena.buffers().copy_(buffers);
+  arena.begin_update();
   const TaskOutput output =
       try_batch(trial(), load_batch(trial(), heaviest_batch(*parts_->corpus, parts_->options.batch)));
   EXPECT_GT(output.losses.at(0), 0) << "it was tried";

@@ -34,7 +34,7 @@ class RecognizerTest : public ::testing::Test {
   LoadedCheckpoint saved(Recognizer& recognizer) {
     CheckpointContents contents;
     contents.step = 3;
-    contents.model = recognizer.weights();
+    contents.model = recognizer.weights(recognizer.arena().parameters(), recognizer.arena().buffers());
     contents.files = {{"config.yaml", kModel},
                       {recognizer.tokenizer().file_name(), recognizer.tokenizer().serialized()}};
     FileLayer files;
@@ -92,8 +92,8 @@ TEST_F(RecognizerTest, AveragedWeightsAreForUseAndTheTrainedOnesForGoingOn) {
   const at::Tensor average = trained->arena().parameters() * 0.5;
   CheckpointContents contents;
   contents.step = 3;
-  contents.model = trained->weights();
-  contents.ema = trained->weights_with(average);
+  contents.model = trained->weights(trained->arena().parameters(), trained->arena().buffers());
+  contents.ema = trained->weights(average, trained->arena().buffers());
   contents.files = {{"config.yaml", kModel}, {trained->tokenizer().file_name(), trained->tokenizer().serialized()}};
   FileLayer files;
   const LoadedCheckpoint checkpoint =

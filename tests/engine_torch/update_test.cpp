@@ -27,7 +27,7 @@ struct Small {
     optimizer = Registry<Optimizer>::instance().create("sgd", config.root(), {arena.num_elements()});
   }
   Update::Result apply(Update& update, float gradient, double lr, uint64_t index = 1, double tokens = 1) {
-    arena.zero_gradients();
+    arena.begin_update();
     for (const at::Tensor& one : {first, second, head}) one.mutable_grad().fill_(gradient);
     StepTally total;
     total.tokens = tokens;
@@ -62,7 +62,7 @@ TEST(Update, AGradientThatIsNotFiniteChangesNothing) {
     EXPECT_EQ(result.outcome, Update::Outcome::kLeftOut);
     EXPECT_NE(result.reason.find("not finite"), std::string::npos);
     EXPECT_EQ(small.first[0].item<float>(), 1);
-    EXPECT_TRUE(at::equal(update.average(), small.arena.parameters())) << "nothing has been averaged yet";
+    EXPECT_TRUE(at::equal(update.average().parameters, small.arena.parameters())) << "nothing has been averaged yet";
   }
 }
 
@@ -122,6 +122,126 @@ TEST(Update, TheAverageFollowsTheWeightsAndIsUsedOnlyWhileAsked) {
     EXPECT_NEAR(small.second[3].item<float>(), average, 1e-5);
   }
   EXPECT_NEAR(small.second[3].item<float>(), weight, 1e-5);
+}
+
+// A model with batch norm in its arena, an optimizer that does nothing and a batch.
+struct Normed {
+  Config config, rule = Config::parse("{momentum: 0, weight_decay: 0}");
+  AcousticModel model;
+  Arena arena;
+  FakeCommunicator lone{1};
+  std::unique_ptr<Optimizer> optimizer;
+  explicit Normed(const std::string& group)
+      : config(Config::parse("blocks:\n  - {type: conv, channels: 6, kernel: 3, norm: batch, norm_group: " + group +
+                             "}\n  - {type: conv, channels: 6, kernel: 3, norm: batch, norm_group: " + group + "}\n")),
+        model(config.root(), {4, 5, 1, at::TensorOptions().dtype(at::kFloat), {}}),
+        arena(model.store()) {
+    optimizer = Registry<Optimizer>::instance().create("sgd", rule.root(), {arena.num_elements()});
+  }
+  void micro_batch(float input) {
+    model.forward({at::arange(2 * 9 * 4, at::kFloat).view({2, 9, 4}).cos() * input, {9, 7}}, {true, 1, 0, {1, 2}})
+        .x.square()
+        .sum()
+        .backward();
+  }
+  Update::Result apply(Update& update, double loss, double micro_batches) {
+    StepTally total;
+    total.tokens = 1;
+    total.loss = loss;
+    total.micro_batches = micro_batches;
+    const Update::Result result = update.apply(total, arena.gradient_totals().sum_of_squares, 0.0, 1);
+    arena.begin_update();
+    return result;
+  }
+};
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+TEST(RunningStatistics, OfAnUpdateThatIsLeftOutAreForgotten) {
+  for (const char* group : {"all_ranks", "micro_batch"}) {
+    SCOPED_TRACE(group);
+    Normed disturbed(group), quiet(group);
+    Update update({.clip_norm = 0}, disturbed.arena, *disturbed.optimizer, disturbed.lone);
+    Update other({.clip_norm = 0}, quiet.arena, *quiet.optimizer, quiet.lone);
+    for (Normed* one : {&disturbed, &quiet}) {
+      one->micro_batch(1);
+      one->micro_batch(2);
+    }
+    EXPECT_TRUE(at::equal(disturbed.arena.buffers(), Normed(group).arena.buffers())) << "forward passes only measure";
+    EXPECT_EQ(disturbed.apply(update, 1, 2).outcome, Update::Outcome::kApplied);
+    quiet.apply(other, 1, 2);
+    const at::Tensor before = disturbed.arena.buffers().clone();
+    EXPECT_FALSE(at::equal(before, Normed(group).arena.buffers()));
+    disturbed.micro_batch(3);
+    EXPECT_EQ(disturbed.apply(update, kInfinity, 1).outcome, Update::Outcome::kLeftOut);
+    EXPECT_TRUE(at::equal(disturbed.arena.buffers(), before));
+    for (Normed* one : {&disturbed, &quiet}) one->micro_batch(4);
+    disturbed.apply(update, 1, 1);
+    quiet.apply(other, 1, 1);
+    EXPECT_TRUE(at::equal(disturbed.arena.buffers(), quiet.arena.buffers())) << "as if it had never been";
+  }
+}
+
+// The variance of a large activation overflows where its normalised value, and so the gradient, does not.
+TEST(RunningStatistics, ThatAreNotFiniteLeaveOutTheUpdate) {
+  for (const char* group : {"all_ranks", "micro_batch"}) {
+    SCOPED_TRACE(group);
+    Normed normed(group);
+    Update update({.clip_norm = 0}, normed.arena, *normed.optimizer, normed.lone);
+    const at::Tensor before = normed.arena.buffers().clone();
+    normed.micro_batch(1e30f);
+    EXPECT_TRUE(normed.arena.gradients().isfinite().all().item<bool>()) << "the gradient does not show it";
+    const Update::Result result = normed.apply(update, 1, 1);
+    EXPECT_EQ(result.outcome, Update::Outcome::kLeftOut);
+    EXPECT_FALSE(result.is_finite);
+    EXPECT_TRUE(at::equal(normed.arena.buffers(), before));
+  }
+}
+
+TEST(RunningStatistics, AreAveragedWithTheWeights) {
+  Normed normed("all_ranks");
+  Update update({.clip_norm = 0, .ema_decay = 0.999}, normed.arena, *normed.optimizer, normed.lone);
+  const at::Tensor before = normed.arena.buffers().clone();
+  normed.micro_batch(5);
+  normed.apply(update, 1, 1);
+  const at::Tensor live = normed.arena.buffers().clone();
+  {
+    const AveragedWeights averaged(update, normed.arena);
+    // The first decay is 2/11.
+    EXPECT_TRUE(at::allclose(normed.arena.buffers(), before * (2.0 / 11) + live * (9.0 / 11), 1e-5, 1e-6));
+    EXPECT_FALSE(at::allclose(normed.arena.buffers(), live, 1e-3, 1e-3));
+  }
+  EXPECT_TRUE(at::equal(normed.arena.buffers(), live));
+}
+
+TEST(Update, TheBitsDoNotDependOnTheThreads) {
+  const int before = at::get_num_threads();
+  std::vector<at::Tensor> results;
+  std::vector<double> sums;
+  for (const int threads : {1, 3}) {
+    at::set_num_threads(threads);
+    ParameterStore store{5, at::TensorOptions().dtype(at::kFloat)};
+    const at::Tensor large = store.weight("large", {300007}, 1), small = store.weight("small", {77}, 1);
+    Arena arena(store);
+    Config rule = Config::parse("{}");
+    FakeCommunicator lone(1);
+    auto optimizer = Registry<Optimizer>::instance().create("adamw", rule.root(), {arena.num_elements()});
+    Update update({.clip_norm = 1}, arena, *optimizer, lone);
+    for (uint64_t index = 1; index <= 3; ++index) {
+      arena.begin_update();
+      large.mutable_grad().copy_((large.detach() * 3).sin());
+      small.mutable_grad().copy_((small.detach() * 5).cos());
+      StepTally total;
+      total.tokens = 7;
+      sums.push_back(arena.gradient_totals().sum_of_squares);
+      EXPECT_EQ(sums.back(), sum_of_squares({arena.gradients().const_data_ptr<float>(), arena.num_elements()}));
+      update.apply(total, sums.back(), 0.01, index);
+    }
+    results.push_back(arena.parameters());
+  }
+  at::set_num_threads(before);
+  EXPECT_TRUE(at::equal(results[0], results[1]));
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(sums[i], sums[i + 3]);
 }
 
 TEST(ShardBounds, CoverTheArenaInAlignedSlices) {
@@ -184,8 +304,9 @@ TEST(ParameterGroups, AFrozenBatchNormEvaluatesAndKeepsItsStatistics) {
     Config groups = Config::parse("{frozen: [blocks.0]}", "run.yaml");
     apply_parameter_groups(groups.root(), arena);
     arena.buffers().fill_(0.5);
+    arena.begin_update();
     model.forward({at::ones({2, 9, 4}), {9, 7}}, {true, 1, 0, {1, 2}}).x.sum().backward();
-    arena.average_buffers(1);
+    arena.move_buffers(1);
     for (const Segment& buffer : arena.buffer_segments()) {
       const float value = arena.buffers()[static_cast<int64_t>(buffer.offset)].item<float>();
       EXPECT_EQ(value == 0.5f, buffer.name.starts_with("blocks.0.")) << buffer.name << " " << value;

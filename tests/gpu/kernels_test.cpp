@@ -180,7 +180,7 @@ head: {type: ctc}
     auto rule = Registry<Optimizer>::instance().create(
         options.root(), {arena.num_elements(), is_cpu ? nullptr : installed_device_kernels()});
     for (int step = 1; step <= steps; ++step) {
-      arena.zero_gradients();
+      arena.begin_update();
       Sequence input = noise_batch({80, 61}, 80, 20, 6, at::kFloat);
       input.x = input.x.to(arena.parameters().device());
       const Sequence logits = model.forward(input, training_context({4, 5}, static_cast<uint64_t>(step)));

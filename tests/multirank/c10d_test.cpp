@@ -45,7 +45,7 @@ TEST(ReducerAgainstC10d, GradientsAreTheSameOverSeveralSteps) {
   EXPECT_GT(reducer.num_buckets(), 3u);
   C10dReducer oracle(theirs.weights, communicator(), 8192, 1024);
   for (int step = 0; step < 4; ++step) {
-    arena.zero_gradients();
+    arena.begin_update();
     const at::Tensor loss = ours.loss(communicator().rank(), step);
     reducer.arm();
     loss.backward();

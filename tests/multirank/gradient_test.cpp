@@ -87,7 +87,7 @@ Difference whole_gradient_difference(at::ScalarType type) {
   Built reference("layer", type, {}), shared("layer", type, {});
   for (size_t m = 0; m < kMicroBatches; ++m) reference.loss(m * kPerBatch, (m + 1) * kPerBatch, type).backward();
   Reducer reducer(shared.arena, communicator(), {.bucket_bytes = 512});
-  shared.arena.zero_gradients();
+  shared.arena.begin_update();
   const size_t per_rank = kMicroBatches / static_cast<size_t>(communicator().size());
   const size_t first = per_rank * static_cast<size_t>(communicator().rank());
   for (size_t m = first; m < first + per_rank; ++m) {
@@ -119,7 +119,7 @@ TEST(BatchNorm, StatisticsAndGradientsAreThoseOfTheGlobalBatch) {
   Reducer reducer(shared.arena, communicator(), {.bucket_bytes = 1 << 20});
   const size_t own = 8 / static_cast<size_t>(communicator().size());
   const size_t first = own * static_cast<size_t>(communicator().rank());
-  shared.arena.zero_gradients();
+  shared.arena.begin_update();
   const at::Tensor loss = shared.loss(first, first + own, at::kDouble);
   reducer.arm();
   loss.backward();
@@ -127,6 +127,8 @@ TEST(BatchNorm, StatisticsAndGradientsAreThoseOfTheGlobalBatch) {
   const Difference difference = compare(shared.arena, reference.arena);
   EXPECT_LE(difference.whole, 1e-10);
   EXPECT_LE(difference.worst, 1e-8) << difference.worst_name;
+  reference.arena.move_buffers(1);
+  shared.arena.move_buffers(1);
   EXPECT_LE((shared.arena.buffers() - reference.arena.buffers()).abs().max().item<double>(), 1e-12);
   EXPECT_GT((reference.arena.buffers() - 0.5).abs().max().item<double>(), 0.4) << "there are statistics to compare";
 }
@@ -137,7 +139,7 @@ TEST(BatchNorm, PerMicroBatchGradientsAndRunningStatisticsAreThoseOfOneRank) {
   Built reference(norm, at::kDouble, {}), shared(norm, at::kDouble, sum_over_ranks());
   for (size_t m = 0; m < kMicroBatches; ++m) reference.loss(m * kPerBatch, (m + 1) * kPerBatch, at::kDouble).backward();
   Reducer reducer(shared.arena, communicator(), {.bucket_bytes = 512});
-  shared.arena.zero_gradients();
+  shared.arena.begin_update();
   const size_t per_rank = kMicroBatches / static_cast<size_t>(communicator().size());
   const size_t first = per_rank * static_cast<size_t>(communicator().rank());
   for (size_t m = first; m < first + per_rank; ++m) {
@@ -149,17 +151,18 @@ TEST(BatchNorm, PerMicroBatchGradientsAndRunningStatisticsAreThoseOfOneRank) {
   const Difference difference = compare(shared.arena, reference.arena);
   EXPECT_LE(difference.whole, 1e-12);
   EXPECT_LE(difference.worst, 1e-12) << difference.worst_name;
-  reference.arena.average_buffers(kMicroBatches);
-  shared.arena.average_buffers(kMicroBatches);
+  reference.arena.move_buffers(kMicroBatches);
+  shared.arena.move_buffers(kMicroBatches);
   EXPECT_LE((shared.arena.buffers() - reference.arena.buffers()).abs().max().item<double>(), 1e-12);
   EXPECT_GT((reference.arena.buffers() - 0.5).abs().max().item<double>(), 0.4) << "there are statistics to compare";
+  shared.arena.begin_update();
   EXPECT_EQ(shared.arena.buffer_sums().abs().max().item<double>(), 0) << "the next update starts anew";
 }
 
 TEST(Reducer, ARankWithoutAnyGradientDoesNotHangTheOthers) {
   Built built("layer", at::kFloat, {});
   Reducer reducer(built.arena, communicator(), {.bucket_bytes = 512});
-  built.arena.zero_gradients();
+  built.arena.begin_update();
   reducer.arm();
   const bool is_idle = communicator().rank() + 1 == communicator().size() && communicator().size() > 1;
   if (!is_idle) built.loss(0, 1, at::kFloat).backward();

@@ -241,7 +241,7 @@ std::vector<double> ConfigNode::numbers(const std::string& key, const std::vecto
   std::vector<double> items;
   for (const auto& item : value->list) {
     double number = 0;
-    if (!parse_number(*item, number) || number < range.min || number > range.max)
+    if (!parse_number(*item, number) || !std::isfinite(number) || number < range.min || number > range.max)
       fail(key, concat("expected a list with ", describe_range("a number", range), " each; found ", show(*item)));
     items.push_back(number);
   }

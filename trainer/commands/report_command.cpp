@@ -4,6 +4,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
+#include "trainer/base/printable.h"
 #include "trainer/commands/command.h"
 #include "trainer/engine/progress.h"
 #include "trainer/engine/report.h"
@@ -50,9 +51,14 @@ class ReportCommand : public Command {
     for (const std::string& run : runs_) input.runs.push_back(load_report_run(run));
     if (!before_.empty()) input.before = read_evaluation(before_);
     if (!after_.empty()) input.after = read_evaluation(after_);
-    for (size_t i = 0; i < runs_.size(); ++i)
-      if (input.runs[i].metrics.has_unfinished_line)
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      const Metrics& metrics = input.runs[i].metrics;
+      if (metrics.has_unfinished_line)
         std::cerr << runs_[i] << "/metrics.jsonl: the last line is unfinished and left out\n";
+      if (metrics.damaged > 0)
+        std::cerr << printable(concat(metrics.damaged, " damaged line(s) left out; first ", metrics.first_damage))
+                  << "\n";
+    }
     const fs::path out = !out_.empty()       ? fs::path(out_)
                          : runs_.size() == 1 ? runs_[0] / fs::path("report.html")
                                              : "report.html";

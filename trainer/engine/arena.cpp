@@ -1,8 +1,10 @@
 #include "trainer/engine/arena.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace rehearse {
 namespace {
@@ -32,6 +34,16 @@ at::Tensor view_of(const at::Tensor& flat, const Segment& segment) {
   return flat.narrow(0, static_cast<int64_t>(segment.offset), static_cast<int64_t>(segment.length)).view(segment.shape);
 }
 
+// sum_of_squares() by blocks: the same bits on any number of threads.
+double sum_on_threads(std::span<const float> values) {
+  std::vector<double> partials((values.size() + kSumBlock - 1) / kSumBlock);
+  at::parallel_for(0, static_cast<int64_t>(partials.size()), 1, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+      partials[i] = sum_of_squares(values.subspan(i * kSumBlock, std::min(kSumBlock, values.size() - i * kSumBlock)));
+  });
+  return std::accumulate(partials.begin(), partials.end(), 0.0);
+}
+
 }  // namespace
 
 Arena::Arena(ParameterStore& store) {
@@ -51,29 +63,42 @@ Arena::Arena(ParameterStore& store) {
     tensors_[i].set_data(view);
     tensors_[i].mutable_grad() = view_of(gradients_, segments_[i]);
   }
-
-  end = 0;
-  for (const Buffer& buffer : store.buffers()) end = place(buffer_segments_, buffer.name, buffer.tensor, false, end);
-  buffers_ = at::zeros({static_cast<int64_t>(padded(end, options))}, options);
-  for (size_t i = 0; i < buffer_segments_.size(); ++i) {
-    at::Tensor view = view_of(buffers_, buffer_segments_[i]);
-    view.copy_(store.buffers()[i].tensor);
-    store.buffers()[i].tensor.set_data(view);
-    if (store.buffers()[i].sum.defined()) averaged_.push_back(i);
-  }
-  if (averaged_.empty()) return;
-  buffer_sums_ = at::zeros_like(buffers_);
-  for (size_t i : averaged_) store.buffers()[i].sum.set_data(view_of(buffer_sums_, buffer_segments_[i]));
+  add_buffers(store.buffers());
 }
 
-void Arena::average_buffers(double num_micro_batches) {
-  if (!buffer_sums_.defined()) return;
-  if (num_micro_batches > 0)
-    for (size_t i : averaged_)
-      if (!buffer_segments_[i].is_frozen)
-        view_of(buffers_, buffer_segments_[i])
-            .lerp_(view_of(buffer_sums_, buffer_segments_[i]) / num_micro_batches, kBufferMomentum);
-  buffer_sums_.zero_();
+void Arena::add_buffers(std::vector<Buffer>& buffers) {
+  size_t end = 0;
+  for (const Buffer& buffer : buffers) end = place(buffer_segments_, buffer.name, buffer.tensor, false, end);
+  buffers_ = at::zeros({static_cast<int64_t>(padded(end, parameters_.options()))}, parameters_.options());
+  const auto has = [&](at::Tensor Buffer::*part) {
+    return std::any_of(buffers.begin(), buffers.end(), [&](const Buffer& one) { return (one.*part).defined(); });
+  };
+  if (has(&Buffer::next)) next_buffers_ = at::zeros_like(buffers_);
+  if (has(&Buffer::sum)) buffer_sums_ = at::zeros_like(buffers_);
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    const at::Tensor view = view_of(buffers_, buffer_segments_[i]);
+    view.copy_(buffers[i].tensor);
+    buffers[i].tensor.set_data(view);
+    if (buffers[i].next.defined()) buffers[i].next.set_data(view_of(next_buffers_, buffer_segments_[i]));
+    if (!buffers[i].sum.defined()) continue;
+    buffers[i].sum.set_data(view_of(buffer_sums_, buffer_segments_[i]));
+    averaged_.push_back(i);
+  }
+  begin_update();
+}
+
+// Whatever this update's forward passes have left for its buffers, on all of which the update depends.
+at::Tensor Arena::measured() const {
+  if (!next_buffers_.defined()) return buffer_sums_;
+  return buffer_sums_.defined() ? at::cat({next_buffers_, buffer_sums_}) : next_buffers_;
+}
+
+void Arena::move_buffers(double num_micro_batches) {
+  if (next_buffers_.defined()) buffers_.copy_(next_buffers_);  // equal where nothing moves it
+  for (size_t i : averaged_)
+    if (!buffer_segments_[i].is_frozen && num_micro_batches > 0)
+      view_of(buffers_, buffer_segments_[i])
+          .lerp_(view_of(buffer_sums_, buffer_segments_[i]) / num_micro_batches, kBufferMomentum);
 }
 
 void Arena::reorder(const std::vector<size_t>& order) {
@@ -133,8 +158,10 @@ int64_t Arena::num_parameters() const {
   return count;
 }
 
-void Arena::zero_gradients() {
+void Arena::begin_update() {
   gradients_.zero_();
+  if (next_buffers_.defined()) next_buffers_.copy_(buffers_);
+  if (buffer_sums_.defined()) buffer_sums_.zero_();
 }
 
 void Arena::write_tail(const Tail& tail) {
@@ -151,9 +178,13 @@ void Arena::write_tail(const Tail& tail) {
 Arena::GradientTotals Arena::gradient_totals() {
   GradientTotals totals;
   const float* gradients = gradients_.const_data_ptr<float>();
+  const at::Tensor measured_values = measured();
+  // 0 or NaN.
+  const at::Tensor zero = measured_values.defined() ? (measured_values * 0).sum() : at::Tensor();
   if (gradients_.is_cpu()) {
     std::copy_n(gradients + num_elements_, kTail, totals.tail.begin());
-    totals.sum_of_squares = sum_of_squares({gradients, num_elements_});
+    totals.sum_of_squares = sum_on_threads({gradients, num_elements_});
+    if (zero.defined()) totals.sum_of_squares += zero.item<double>();
     return totals;
   }
   // Partial sums and tail travel together, then the sums are added in index order.
@@ -163,6 +194,7 @@ Arena::GradientTotals Arena::gradient_totals() {
   at::Tensor partials = at::empty({blocks + static_cast<int64_t>(kTail)}, gradients_.options().dtype(at::kDouble));
   kernels.sum_of_squares(gradients, count, partials.data_ptr<double>(), kernels.current_stream());
   partials.narrow(0, blocks, kTail).copy_(gradients_.narrow(0, count, kTail));
+  if (zero.defined()) partials[0] += zero;
   const at::Tensor on_host = partials.cpu();
   const double* values = on_host.const_data_ptr<double>();
   for (int64_t i = 0; i < blocks; ++i) totals.sum_of_squares += values[i];

@@ -33,11 +33,14 @@ class Arena {
   at::Tensor& parameters() { return parameters_; }  // [elements]
   at::Tensor& gradients() { return gradients_; }    // [elements + kTail]
   at::Tensor& buffers() { return buffers_; }        // [buffer elements]
+  const at::Tensor& parameters() const { return parameters_; }
+  const at::Tensor& gradients() const { return gradients_; }
+  const at::Tensor& buffers() const { return buffers_; }
   // Sums of what this update's micro-batches measured, in the layout of buffers(); undefined when no buffer wants them.
   at::Tensor& buffer_sums() { return buffer_sums_; }
-  // Moves those buffers, but for frozen ones, towards the mean of `num_micro_batches`; the sums start again at zero. 0:
-  // only that.
-  void average_buffers(double num_micro_batches);
+  // With the update: the buffers become what its micro-batches, `num_micro_batches` over all ranks, made of them.
+  // Frozen ones stay.
+  void move_buffers(double num_micro_batches);
   size_t num_elements() const { return num_elements_; }
   int64_t num_parameters() const;  // without padding
 
@@ -48,13 +51,14 @@ class Arena {
   void reorder(const std::vector<std::string>& names, const std::string& where);
   std::vector<std::string> names() const;
 
-  void zero_gradients();
+  // Gradients start at zero, and what forward passes measured for the update before is forgotten.
+  void begin_update();
   using Tail = std::array<float, kTail>;
   // Into the gradient buffer's tail; does not wait for a device.
   void write_tail(const Tail& tail);
   struct GradientTotals {
     Tail tail;
-    double sum_of_squares = 0;  // of everything before the tail
+    double sum_of_squares = 0;  // of everything before the tail; NaN when a buffer would become what is not finite
   };
   // The one place of a step that waits for a device.
   GradientTotals gradient_totals();
@@ -63,9 +67,12 @@ class Arena {
   std::vector<Segment> segments_;
   std::vector<Segment> buffer_segments_;
   std::vector<at::Tensor> tensors_;
-  at::Tensor parameters_, gradients_, buffers_, buffer_sums_;
-  std::vector<size_t> averaged_;  // buffers with a sum
-  at::Tensor staged_tail_;        // page-locked, with a device only
+  void add_buffers(std::vector<Buffer>& buffers);
+  at::Tensor measured() const;
+  at::Tensor parameters_, gradients_, buffers_;
+  at::Tensor next_buffers_, buffer_sums_;  // each undefined where no buffer has it
+  std::vector<size_t> averaged_;           // buffers with a sum
+  at::Tensor staged_tail_;                 // page-locked, with a device only
   size_t num_elements_ = 0;
 };
 

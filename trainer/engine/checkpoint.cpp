@@ -8,6 +8,7 @@
 #include "trainer/base/json_fields.h"
 #include "trainer/base/printable.h"
 #include "trainer/base/safetensors.h"
+#include "trainer/engine/state_digest.h"
 #include "trainer/engine/state_file.h"
 
 namespace rehearse {
@@ -93,6 +94,9 @@ std::map<std::string, LoadedCheckpoint::Tensor> unpack_tensors(std::vector<std::
     if (view.dtype != "F32") throw DataError(name, ": ", key, ": expected F32; found ", view.dtype);
     LoadedCheckpoint::Tensor tensor{view.shape, std::vector<float>(view.bytes.size() / sizeof(float))};
     if (!tensor.values.empty()) std::memcpy(tensor.values.data(), view.bytes.data(), view.bytes.size());
+    if (const auto bad = first_not_finite(tensor.values))
+      throw DataError(name, ": ", key, ": expected finite values; found ", not_finite_text(tensor.values[*bad]),
+                      " (element ", *bad, "): the run that wrote it had diverged; use an earlier checkpoint");
     tensors[key] = std::move(tensor);
   }
   return tensors;

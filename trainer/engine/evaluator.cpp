@@ -167,6 +167,7 @@ std::vector<UtteranceScore> score_corpus(Recognizer& recognizer, const Corpus& c
 
 std::vector<DomainScore> scores_by_domain(const Corpus& corpus, const std::vector<UtteranceScore>& scores) {
   std::vector<DomainScore> domains(corpus.domains().size());
+  std::vector<size_t> tokens(domains.size());
   for (size_t d = 0; d < domains.size(); ++d) domains[d].domain = corpus.domains()[d];
   for (const UtteranceScore& score : scores) {
     const Corpus::Item& item = corpus.items()[score.utterance];
@@ -175,12 +176,15 @@ std::vector<DomainScore> scores_by_domain(const Corpus& corpus, const std::vecto
     domain.hours += item.utterance.duration_s / 3600;
     domain.characters += score.characters;
     domain.words += score.words;
-    domain.loss += score.loss;
+    domain.loss_per_token += score.loss;
+    // What cannot be read, or has more tokens than frames, has no loss.
+    if (score.loss != 0) tokens[item.domain] += item.tokens.size();
     domain.failures += score.failure.empty() ? 0 : 1;
     domain.empty += score.is_empty && score.failure.empty() ? 1 : 0;
   }
-  for (DomainScore& domain : domains)
-    domain.loss /= static_cast<double>(std::max<int64_t>(1, domain.characters.reference_length));
+  for (size_t d = 0; d < domains.size(); ++d)
+    domains[d].loss_per_token /= static_cast<double>(std::max<size_t>(1, tokens[d]));
+  std::erase_if(domains, [](const DomainScore& domain) { return domain.utterances == 0; });  // all rejected
   return domains;
 }
 

@@ -42,7 +42,7 @@ struct DomainScore {
   double hours = 0;
   EditCounts characters;
   EditCounts words;
-  double loss = 0;     // mean per reference character
+  double loss_per_token = 0;
   uint64_t empty = 0;  // hypotheses of audio that could be read
   uint64_t failures = 0;
 };

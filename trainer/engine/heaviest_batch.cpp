@@ -45,16 +45,13 @@ LoadedBatch load_batch(const TrialParts& parts, const MicroBatch& batch) {
 
 TaskOutput try_batch(const TrialParts& parts, const LoadedBatch& batch) {
   Arena& arena = parts.recognizer.arena();
-  const at::Tensor buffers = arena.buffers().clone();
-  arena.zero_gradients();
+  arena.begin_update();
   TaskOutput output;
   on_device(batch, "batch.seconds, or raise batch.micro_batches", [&] {
     output = parts.recognizer.task().forward(batch, {true, parts.options.seed, 0, batch.ids, parts.options.precision});
     if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
   });
-  arena.zero_gradients();
-  arena.average_buffers(0);  // forgets what batch norms have summed
-  arena.buffers().copy_(buffers);
+  arena.begin_update();  // forgets it, batch norms' statistics included
   return output;
 }
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -47,7 +48,8 @@ StepMetrics read_step(const JsonFields& fields) {
   step.time_s = fields.number("time_s");
   step.passes = fields.number("passes");
   step.draws = fields.count("draws");
-  step.loss = fields.number("loss");
+  step.loss_per_token = fields.number("loss_per_token");
+  if (std::isnan(step.loss_per_token)) step.loss_per_token = fields.number("loss");  // its name before
   step.cer = fields.number("cer");
   step.drawn_cer = fields.number("drawn_cer");
   step.target_cer = fields.number("target_cer");
@@ -84,7 +86,7 @@ ValidationMetrics read_validation(const JsonFields& fields) {
                                .hours = set.number("hours"),
                                .cer = set.number("cer"),
                                .wer = set.number("wer"),
-                               .loss = set.number("loss")});
+                               .loss_per_token = set.number("loss_per_token")});
   }
   validation.macro_cer = fields.number("macro_cer");
   validation.macro_wer = fields.number("macro_wer");
@@ -164,7 +166,7 @@ json metrics_line(const StepMetrics& step) {
           {"time_s", step.time_s},
           {"passes", step.passes},
           {"draws", step.draws},
-          {"loss", step.loss},
+          {"loss_per_token", step.loss_per_token},
           {"cer", step.cer},
           {"drawn_cer", step.drawn_cer},
           {"target_cer", step.target_cer},
@@ -192,7 +194,7 @@ json metrics_line(const ValidationMetrics& validation) {
                     {"hours", set.hours},
                     {"cer", set.cer},
                     {"wer", set.wer},
-                    {"loss", set.loss}});
+                    {"loss_per_token", set.loss_per_token}});
   return {{"kind", "validation"},    {"step", validation.step},           {"time_s", validation.time_s},
           {"sets", std::move(sets)}, {"macro_cer", validation.macro_cer}, {"macro_wer", validation.macro_wer}};
 }
@@ -253,24 +255,27 @@ void MetricsWriter::append(const json& line) {
   }
 }
 
-size_t MetricsWriter::cut_back_to(uint64_t step) {
+MetricsWriter::Cut MetricsWriter::cut_back_to(uint64_t step) {
   const std::string text = read_text(path_);
   std::string kept;
-  size_t dropped = 0;
+  Cut cut;
   for_each_line(text, [&](std::string_view line, size_t number) {
     const std::string where = concat(path_.string(), ":", number);
-    const json value = parse_json(std::string(line), where);
-    if (JsonFields(value, where).required_count("step") > step) {
-      ++dropped;
-    } else {
-      kept.append(line).push_back('\n');
+    try {
+      const json value = parse_json(std::string(line), where);
+      if (JsonFields(value, where).required_count("step") > step)
+        ++cut.later;
+      else
+        kept.append(line).push_back('\n');
+    } catch (const DataError& failure) {
+      if (cut.damaged++ == 0) cut.first_damage = failure.what();
     }
   });
-  if (dropped == 0) return 0;
+  if (cut.later + cut.damaged == 0) return cut;
   close();  // the open descriptor would keep appending to the replaced file
   replace_text(files_, path_, kept);
   open();
-  return dropped;
+  return cut;
 }
 
 Metrics parse_metrics(const std::string& text, const std::string& file_name) {
@@ -278,8 +283,12 @@ Metrics parse_metrics(const std::string& text, const std::string& file_name) {
   size_t num_lines = 0;
   auto add = [&](std::string_view line, size_t number) {
     const std::string where = concat(file_name, ":", number);
-    add_line(metrics, parse_json(std::string(line), where), where);
     num_lines = number;
+    try {
+      add_line(metrics, parse_json(std::string(line), where), where);
+    } catch (const DataError& failure) {
+      if (metrics.damaged++ == 0) metrics.first_damage = failure.what();
+    }
   };
   const std::string_view tail = for_each_line(text, add);
   if (tail.empty()) return metrics;

@@ -41,11 +41,11 @@ struct StepMetrics {
   uint64_t step = 0;
   double time_s = 0;  // of training since the run began, over all its resumes
   double passes = 0;
-  uint64_t draws = 0;            // since the run began
-  double loss = kUnknown;        // mean per target token since the previous line
-  double cer = kUnknown;         // Σ edits / Σ length of the draws since the previous line
-  double drawn_cer = kUnknown;   // mean over the same draws of min(1, edits / length)
-  double target_cer = kUnknown;  // what drawn_cer is held at, mean over domains by share
+  uint64_t draws = 0;                // since the run began
+  double loss_per_token = kUnknown;  // mean per target token since the previous line
+  double cer = kUnknown;             // Σ edits / Σ length of the draws since the previous line
+  double drawn_cer = kUnknown;       // mean over the same draws of min(1, edits / length)
+  double target_cer = kUnknown;      // what drawn_cer is held at, mean over domains by share
   double lr = kUnknown;
   double grad_norm = kUnknown;      // before clipping
   double audio_s = 0;               // since the run began
@@ -69,7 +69,7 @@ struct ValidationSet {
   double hours = 0;
   double cer = kUnknown;
   double wer = kUnknown;
-  double loss = kUnknown;
+  double loss_per_token = kUnknown;
 };
 
 struct ValidationMetrics {
@@ -119,8 +119,13 @@ class MetricsWriter {
     append(metrics_line(metrics));
   }
 
-  // Drops all lines with a larger step, atomically; returns how many. DataError on a line that is not one of ours.
-  size_t cut_back_to(uint64_t step);
+  struct Cut {
+    size_t later = 0;          // lines with a larger step
+    std::string first_damage;  // "metrics.jsonl:7: expected JSON; found …"; empty: none
+    size_t damaged = 0;        // lines that are not ours
+  };
+  // Drops both kinds of lines, atomically, and keeps the rest byte for byte.
+  Cut cut_back_to(uint64_t step);
 
  private:
   void append(const nlohmann::json& line);
@@ -141,9 +146,10 @@ struct Metrics {
   std::vector<NoteMetrics> notes;
   std::optional<CostMetrics> cost;   // the last one
   bool has_unfinished_line = false;  // a crash cut the last line; it is left out
+  size_t damaged = 0;                // lines that are left out because METRICS.md does not allow them
+  std::string first_damage;          // "file:line: …"
 };
 
-// DataError "file:line: …" on anything that METRICS.md does not allow.
 Metrics read_metrics(const fs::path& path);
 Metrics parse_metrics(const std::string& text, const std::string& file_name);
 

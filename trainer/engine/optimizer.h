@@ -33,17 +33,21 @@ class Optimizer {
   };
   virtual ~Optimizer() = default;
   // In place, in the memory where the buffers live. The gradient counts times gradient_scale (1 / normaliser, times the
-  // clip factor). update_index counts applied updates from 1, for bias correction.
+  // clip factor). update_index counts applied updates from 1, for bias correction. On the host threads may call it at
+  // once for segments that do not overlap.
   virtual void step(std::span<float> parameters, std::span<const float> gradients, const std::vector<Segment>& segments,
                     double lr, double gradient_scale, uint64_t update_index) = 0;
   // Flat state buffers by name, for the checkpoint ("exp_avg", …): host memory.
   virtual std::vector<std::pair<std::string, std::span<float>>> state() = 0;
   // After values were written into state()'s spans.
   virtual void state_written() = 0;
+  // state()'s spans are no longer read: what they hold of a device's memory is let go.
+  virtual void state_read() = 0;
 };
 
 // Σ x² in double over blocks of 64 Ki elements at absolute offsets, partial sums added in index order: the same bits
 // whatever was computed in which order or thread.
 double sum_of_squares(std::span<const float> values);
+constexpr size_t kSumBlock = size_t{64} * 1024;
 
 }  // namespace rehearse

@@ -50,7 +50,7 @@ std::vector<Part> parts_of(const StepSummary& summary) {
   std::vector<Part> parts = {
       {step_part(summary), 10},
       {"pass " + format_number(metrics.passes, 1), 4},
-      {"loss " + format_number(metrics.loss, 3), 9},
+      {"loss/token " + format_number(metrics.loss_per_token, 3), 9},
       {fmt::format("CER {} drawn {}/{}%", format_percent(metrics.cer), format_number(100 * metrics.drawn_cer, 1),
                    short_percent(metrics.target_cer)),
        8},

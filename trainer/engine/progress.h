@@ -13,6 +13,7 @@ struct StepSummary {
   uint64_t total_steps = 0;       // 0: the budget is not counted in steps
   double budget_share = 0;        // of the budget spent, 0 to 1
   double remaining_s = kUnknown;  // of the budget, at the present speed
+  bool is_last = false;           // of this start of the run
 };
 
 // "0:07", "3:12", "1:02:03"; "-" when unknown or negative.

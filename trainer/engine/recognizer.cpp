@@ -136,21 +136,14 @@ std::string Recognizer::load_weights_for_new_vocabulary(const LoadedCheckpoint& 
                 " head rows were copied, the others start new");
 }
 
-std::vector<TensorSpan> Recognizer::weights() {
-  host_parameters_ = arena_->parameters().cpu();
-  host_buffers_ = arena_->buffers().cpu();
-  return weights_with(host_parameters_);
-}
-
-std::vector<TensorSpan> Recognizer::weights_with(const at::Tensor& parameters) {
-  if (!host_buffers_.defined()) host_buffers_ = arena_->buffers().cpu();
+std::vector<TensorSpan> Recognizer::weights(const at::Tensor& parameters, const at::Tensor& buffers) const {
   std::vector<TensorSpan> spans;
   const auto add = [&](const std::vector<Segment>& segments, const at::Tensor& flat) {
     for (const Segment& segment : segments)
       spans.push_back({segment.name, segment.shape, {flat.const_data_ptr<float>() + segment.offset, segment.length}});
   };
   add(arena_->segments(), parameters);
-  add(arena_->buffer_segments(), host_buffers_);
+  add(arena_->buffer_segments(), buffers);
   return spans;
 }
 

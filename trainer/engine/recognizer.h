@@ -27,10 +27,8 @@ class Recognizer {
   // For fine-tuning: head rows of pieces that both vocabularies share are copied, other head rows stay as initialised,
   // everything else must fit. Returns one sentence that says what was done.
   std::string load_weights_for_new_vocabulary(const LoadedCheckpoint& checkpoint, const Tokenizer& old_tokenizer);
-  // Parameters and buffers for a checkpoint, on the host, valid until the next call.
-  std::vector<TensorSpan> weights();
-  // The same with these parameters (in the arena's layout, on the host) in place of the arena's.
-  std::vector<TensorSpan> weights_with(const at::Tensor& parameters);
+  // For a checkpoint: views of parameters and buffers that lie on the host in the arena's layout.
+  std::vector<TensorSpan> weights(const at::Tensor& parameters, const at::Tensor& buffers) const;
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Normalizer& normalizer() const { return normalizer_; }
@@ -43,8 +41,7 @@ class Recognizer {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<Task> task_;
   std::unique_ptr<Arena> arena_;
-  std::unique_ptr<Config> own_config_;         // of a checkpoint
-  at::Tensor host_parameters_, host_buffers_;  // what weights() shows; the arena's own on the CPU
+  std::unique_ptr<Config> own_config_;  // of a checkpoint
 };
 
 // The tokenizer among a checkpoint's files.

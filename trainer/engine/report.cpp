@@ -37,6 +37,9 @@ std::string header(const ReportInput& input, const std::string& title) {
           "<p class=\"warn\">{}The last line of metrics.jsonl is unfinished and left out: the run "
           "was interrupted while writing it, or is writing it now.</p>\n",
           escape_html(prefix));
+    if (run.metrics.damaged > 0)
+      html += fmt::format("<p class=\"warn\">{}{} line(s) cannot be read and left out; first {}</p>\n",
+                          escape_html(prefix), run.metrics.damaged, escape_html(run.metrics.first_damage));
   }
   return html;
 }

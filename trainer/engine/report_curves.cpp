@@ -161,9 +161,12 @@ double RunClock::at(size_t run, uint64_t step, double time_s) const {
 
 std::string training_curves(const Runs& runs) {
   const RunClock clock(runs);
-  std::string cards = step_card(
-      runs, clock,
-      {.title = "Loss", .hint = "per target token", .field = &StepMetrics::loss, .is_noisy = true, .may_be_log = true});
+  std::string cards = step_card(runs, clock,
+                                {.title = "Loss",
+                                 .hint = "per target token",
+                                 .field = &StepMetrics::loss_per_token,
+                                 .is_noisy = true,
+                                 .may_be_log = true});
   cards += runs.size() == 1 ? validation_card(runs[0], clock) : macro_card(runs, clock);
   cards += runs.size() == 1 ? drawn_card(runs[0], clock)
                             : step_card(runs, clock,

@@ -72,7 +72,7 @@ Figures figures_of(const Metrics& metrics) {
     figures.wall_s = last.time_s;
     figures.audio_hours = last.audio_s / 3600;
     if (last.time_s > 0) figures.audio_s_per_s = last.audio_s / last.time_s;
-    figures.loss = late_mean(metrics.steps, &StepMetrics::loss);
+    figures.loss = late_mean(metrics.steps, &StepMetrics::loss_per_token);
     figures.drawn_cer = late_mean(metrics.steps, &StepMetrics::drawn_cer);
     figures.target_cer = last.target_cer;
   }
@@ -252,13 +252,14 @@ std::string validation_table(const Metrics& metrics) {
       for (const ValidationSet& other : validation.sets)
         if (other.name == set.name && other.domain == set.domain && !(other.cer >= best)) best = other.cer;
     rows.push_back({escape_html(set.name), escape_html(set.domain), grouped(set.utterances), number_text(set.hours, 2),
-                    percent_text(set.cer), percent_text(best), percent_text(set.wer), number_text(set.loss, 3)});
+                    percent_text(set.cer), percent_text(best), percent_text(set.wer),
+                    number_text(set.loss_per_token, 3)});
   }
   const ValidationMetrics* best = best_validation(metrics);
   rows.push_back({"<b>mean of the sets</b>", "", "", "", "<b>" + percent_text(last.macro_cer) + "</b>",
                   "<b>" + percent_text(best ? best->macro_cer : kUnknown) + "</b>",
                   "<b>" + percent_text(last.macro_wer) + "</b>", ""});
-  return html_table({"set", "domain", "utterances", "hours", "CER", "best CER", "WER", "loss"}, rows);
+  return html_table({"set", "domain", "utterances", "hours", "CER", "best CER", "WER", "loss/token"}, rows);
 }
 
 std::string evaluation_tables(const std::optional<Evaluation>& before, const std::optional<Evaluation>& after) {

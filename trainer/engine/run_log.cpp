@@ -34,7 +34,8 @@ RunLog::RunLog(const Options& options, Log& log) : options_(options), log_(log) 
 void RunLog::begin(uint64_t first_step) {
   if (options_.is_silent) return;
   metrics_ = std::make_unique<MetricsWriter>(files_, options_.folder / "metrics.jsonl");
-  metrics_->cut_back_to(first_step);
+  if (const MetricsWriter::Cut cut = metrics_->cut_back_to(first_step); cut.damaged > 0)
+    log_.warn("metrics.jsonl: ", cut.damaged, " damaged line(s) dropped, the rest is kept; first ", cut.first_damage);
   events_ = std::make_unique<EventWriter>(EventWriter::Options{options_.folder / "tensorboard", host_name(),
                                                                wall_clock(), static_cast<int64_t>(first_step)});
 }
@@ -52,9 +53,13 @@ void RunLog::step(const StepSummary& summary, bool is_logged) {
   log_.status(status_line(summary, terminal_width()));
   if (!is_logged) return;
   const StepMetrics& m = summary.metrics;
-  log_.info(log_line(summary));
+  // By time: a run of hours is to be read by people. The last one is always there.
+  if (summary.is_last || m.time_s - last_line_s_ >= options_.line_every_s) {
+    last_line_s_ = m.time_s;
+    log_.info(log_line(summary));
+  }
   metrics_->write(m);
-  scalar("train/loss", m.step, m.loss);
+  scalar("train/loss_per_token", m.step, m.loss_per_token);
   scalar("train/cer", m.step, m.cer);
   scalar("train/drawn_cer", m.step, m.drawn_cer);
   scalar("train/lr", m.step, m.lr);
@@ -77,13 +82,14 @@ void RunLog::domains(const DomainsMetrics& domains) {
 void RunLog::validation(const ValidationMetrics& validation, double best_cer) {
   if (options_.is_silent) return;
   metrics_->write(validation);
-  TextTable table({{"validation set", TextTable::kLeft}, {"utterances"}, {"CER"}, {"WER"}, {"loss"}});
+  TextTable table({{"validation set", TextTable::kLeft}, {"utterances"}, {"CER"}, {"WER"}, {"loss/token"}});
   char loss[32];
   for (const ValidationSet& set : validation.sets) {
-    std::snprintf(loss, sizeof loss, "%.3f", set.loss);
+    std::snprintf(loss, sizeof loss, "%.3f", set.loss_per_token);
     table.add_row({set.domain, std::to_string(set.utterances), format_percent(set.cer), format_percent(set.wer), loss});
     scalar("validation/cer/" + set.domain, validation.step, set.cer);
     scalar("validation/wer/" + set.domain, validation.step, set.wer);
+    scalar("validation/loss_per_token/" + set.domain, validation.step, set.loss_per_token);
   }
   table.add_rule();
   table.add_row({"macro average", "", format_percent(validation.macro_cer), format_percent(validation.macro_wer), ""});

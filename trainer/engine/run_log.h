@@ -1,6 +1,7 @@
 // Everything rank 0 says about a run: log lines, the live line, metrics.jsonl and TensorBoard events.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -15,8 +16,9 @@ namespace rehearse {
 class RunLog {
  public:
   struct Options {
-    bool is_silent = false;  // ranks other than 0
-    fs::path folder;         // of the run
+    bool is_silent = false;   // ranks other than 0
+    fs::path folder;          // of the run
+    double line_every_s = 0;  // of training, between lines about steps in the log
   };
   // `log` outlives it.
   RunLog(const Options& options, Log& log);
@@ -25,7 +27,8 @@ class RunLog {
   void begin(uint64_t first_step);
 
   void start(const StartMetrics& start);
-  void step(const StepSummary& summary, bool is_logged);  // the live line always, the rest when is_logged
+  // The live line always, metrics and events when is_logged, and then a line in the log when it is time.
+  void step(const StepSummary& summary, bool is_logged);
   void domains(const DomainsMetrics& domains);
   void validation(const ValidationMetrics& validation, double best_cer);
   void note(uint64_t step, const std::string& text);
@@ -38,6 +41,7 @@ class RunLog {
   FileLayer files_;
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<EventWriter> events_;
+  double last_line_s_ = -std::numeric_limits<double>::infinity();
 };
 
 // Seconds since 1970.

@@ -83,6 +83,7 @@ void read_cadence(ConfigNode root, RunOptions& options) {
   options.checksum_every_steps = comm.integer("checksum_every_steps", 100, {0, int64_t{1} << 40});
   ConfigNode log = root.child("log");
   options.log_every_steps = log.integer("every_steps", 10, {1, 1000000});
+  options.log_every_s = log.number("every_s", 10, {0, 1e6});
   options.log_observations = log.boolean("observations", false);
 }
 
@@ -98,7 +99,7 @@ constexpr std::pair<const char*, double> kCurriculumConstants[] = {
     {"strikes", 2},        {"quarantine_share", 0.25}, {"trim_max", 0.08}};
 
 // Keys that came after the first checkpoints: where they ask for nothing, the trajectory is that of a configuration
-// without them. And `shard`: who updates what is not what is computed.
+// without them. And `shard` and `max_left_out`: who updates what, and when to give up, is not what is computed.
 void drop_what_changes_nothing(ConfigValue& root) {
   const auto drop = [](ConfigValue& map, const std::string& key, auto asks_for_nothing) {
     std::erase_if(map.map, [&](const auto& pair) { return pair.first == key && asks_for_nothing(*pair.second); });
@@ -121,7 +122,7 @@ void drop_what_changes_nothing(ConfigValue& root) {
     for (const auto& [key, usual] : kCurriculumConstants) drop(*curriculum, key, is_number(usual));
   ConfigValue* optimizer = root.find("optimizer");
   if (!optimizer) return;
-  drop(*optimizer, "shard", [](const ConfigValue&) { return true; });
+  for (const char* key : {"shard", "max_left_out"}) drop(*optimizer, key, [](const ConfigValue&) { return true; });
   drop(*optimizer, "reduce_dtype", is("float32"));
   drop(*optimizer, "ema_decay", is("0"));
   drop(*optimizer, "lr_scale", is_empty);
@@ -151,6 +152,7 @@ UpdateOptions UpdateOptions::from(ConfigNode optimizer, Precision precision) {
   options.clip_norm = optimizer.number("clip_norm", 1.0, {0, 1e9});
   options.is_sharded = optimizer.boolean("shard", false);
   options.ema_decay = optimizer.number("ema_decay", 0, {0, 0.999999});
+  options.max_left_out = optimizer.integer("max_left_out", 50, {1, 1000000000});
   options.guard = OutlierGuard::Options::from(optimizer);
   if (precision == Precision::kFloat16) options.loss_scale = LossScale::Options::from(optimizer);
   return options;

@@ -63,6 +63,7 @@ struct RunOptions {
   int64_t bucket_bytes = 0, first_bucket_bytes = 0, last_bucket_bytes = 0;
   int64_t checksum_every_steps = 0;
   int64_t log_every_steps = 10;
+  double log_every_s = 10;
   bool log_observations = false;
 
   // config_path names the default run folder. Files named in the configuration must exist: ConfigError else.

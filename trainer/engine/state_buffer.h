@@ -30,7 +30,13 @@ class StateBuffer {
   }
   // What was written into on_host()'s span becomes the buffer's content.
   void take_from_host() {
-    if (device_) device_->upload(memory_.get(), host_.data(), static_cast<int64_t>(count_));
+    if (!device_) return;
+    device_->upload(memory_.get(), host_.data(), static_cast<int64_t>(count_));
+    release_host();
+  }
+  // Ends on_host()'s copy of a device's memory.
+  void release_host() {
+    if (device_) host_ = {};
   }
 
  private:

@@ -6,7 +6,6 @@
 namespace rehearse {
 namespace {
 
-constexpr size_t kBlock = size_t{64} * 1024;
 constexpr size_t kLanes = 16;
 
 // Fixed lanes make the order of additions part of the code, not of the instruction set.
@@ -28,8 +27,8 @@ REHEARSE_SIMD_CLONES double block_sum(const float* values, size_t count) {
 
 double sum_of_squares(std::span<const float> values) {
   double sum = 0;
-  for (size_t start = 0; start < values.size(); start += kBlock)
-    sum += block_sum(values.data() + start, std::min(kBlock, values.size() - start));
+  for (size_t start = 0; start < values.size(); start += kSumBlock)
+    sum += block_sum(values.data() + start, std::min(kSumBlock, values.size() - start));
   return sum;
 }
 

@@ -1,5 +1,6 @@
 #include "trainer/engine/train_parts.h"
 
+#include "trainer/base/printable.h"
 #include "trainer/base/registry.h"
 #include "trainer/engine/parameter_groups.h"
 #include "trainer/engine/update.h"
@@ -25,6 +26,13 @@ template <class Interface>
 std::unique_ptr<Interface> build(ConfigNode node, const std::string& default_type,
                                  const typename Interface::Context& context) {
   return Registry<Interface>::instance().create(node.text("type", default_type), node, context);
+}
+
+// A run that validates on nothing would have no best checkpoint and nobody would know.
+void expect_utterances(const std::vector<std::string>& manifests) {
+  for (const std::string& path : manifests)
+    if (read_manifest(path).empty())
+      throw DataError(path, ": expected utterances to validate on (data.valid); found none; leave it out");
 }
 
 }  // namespace
@@ -73,8 +81,15 @@ RunParts::RunParts(Config& config, const std::string& config_path, const Place& 
     all.drop_infeasible = false;
     all.drop_textless = false;
     all.max_duration_s = 3600;
+    expect_utterances(options.valid_manifests);
     validation = std::make_unique<Corpus>(read_manifests(options.valid_manifests), recognizer->normalizer(),
                                           recognizer->tokenizer(), all, nullptr);
+    if (validation->items().empty()) {
+      const Rejection& first = validation->rejections().front();
+      throw DataError("data.valid: expected at least one usable utterance; found ", validation->rejections().size(),
+                      " that are not, first ", quoted(first.audio_path), ": ", first.reason,
+                      "; mend the manifest, or leave data.valid empty");
+    }
   }
   sampler = build<Sampler>(root.child("curriculum"), "curriculum", sampler_context(*corpus, options));
   std::vector<float> durations;

@@ -66,7 +66,7 @@ class Run {
     at::set_num_threads(threads_);
     facts_ = gather_facts();
     open_folder();
-    run_log_.emplace(RunLog::Options{world_.rank() != 0, folder_}, *log_);
+    run_log_.emplace(RunLog::Options{world_.rank() != 0, folder_, parts_.options.log_every_s}, *log_);
     replay_ = open_replay();
     if (trace_)
       profile_.emplace(Profile::Options{folder_, world_.rank(), world_.size(), request_.profile_steps}, *trace_);

@@ -9,6 +9,7 @@
 #include "trainer/engine/device.h"
 #include "trainer/engine/heaviest_batch.h"
 #include "trainer/engine/last_words.h"
+#include "trainer/engine/left_out.h"
 #include "trainer/engine/observation_exchange.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/train_parts.h"
@@ -111,12 +112,7 @@ int Trainer::run() {
   if (budget_share() < 1) try_batch(trial, load_batch(trial, heaviest_batch(parts_.corpus, parts_.options.batch)));
   start_clock_ = monotonic_s();
   start_elapsed_s_ = last_log_elapsed_s_ = progress_.elapsed_s;
-  for (const StepPlan& plan : source_.planned()) {  // of a resumed run
-    const size_t per_rank = plan.micro_batches.size() / static_cast<size_t>(parts_.communicator.size());
-    const size_t first = per_rank * static_cast<size_t>(parts_.communicator.rank());
-    for (size_t i = first; i < first + per_rank; ++i)
-      loader_->push(plan.step, static_cast<int>(i), plan.micro_batches[i]);
-  }
+  for (const StepPlan& plan : source_.planned()) push(plan);  // of a resumed run
   const RunOptions& options = parts_.options;
   while (budget_share() < 1) {
     run_step();
@@ -149,10 +145,14 @@ int Trainer::run() {
 }
 
 void Trainer::finish_run() {
+  if (progress_.updates == 0 && progress_.step > 0) {
+    finish_saving();
+    throw ConfigError(nothing_learned_message(progress_.step, progress_.skipped));
+  }
   if (silence_.is_silent())
     parts_.run_log.note(progress_.step, "warning: the run ends with a model that says nothing; " + what_to_try());
   if (progress_.last_saved_step != progress_.step || progress_.step == 0) {
-    validate();
+    if (progress_.validated_step != progress_.step) validate();
     save();
   }
   finish_saving();
@@ -162,13 +162,15 @@ void Trainer::finish_run() {
 
 // Hands the loader what the sampler may already plan.
 void Trainer::prefetch() {
-  const auto world = static_cast<size_t>(parts_.communicator.size()),
-             rank = static_cast<size_t>(parts_.communicator.rank());
-  for (const StepPlan& plan : source_.plan_ahead(kPrefetchSteps)) {
-    const size_t per_rank = plan.micro_batches.size() / world;
-    for (size_t i = rank * per_rank; i < (rank + 1) * per_rank; ++i)
-      loader_->push(plan.step, static_cast<int>(i), plan.micro_batches[i]);
-  }
+  for (const StepPlan& plan : source_.plan_ahead(kPrefetchSteps)) push(plan);
+}
+
+// This rank's micro-batches of it.
+void Trainer::push(const StepPlan& plan) {
+  const size_t per_rank = plan.micro_batches.size() / static_cast<size_t>(parts_.communicator.size());
+  const size_t first = per_rank * static_cast<size_t>(parts_.communicator.rank());
+  for (size_t i = first; i < first + per_rank; ++i)
+    loader_->push(plan.step, static_cast<int>(i), plan.micro_batches[i]);
 }
 
 StepPlan Trainer::plan_step() {
@@ -178,7 +180,7 @@ StepPlan Trainer::plan_step() {
   prefetch();
   tally_ = {};
   observations_.clear();
-  parts_.recognizer.arena().zero_gradients();
+  parts_.recognizer.arena().begin_update();
   return source_.take();
 }
 
@@ -193,7 +195,11 @@ void Trainer::run_step() {
   const bool in_warmup = share_before < parts_.schedule.warmup_share();
   lr_ = parts_.options.lr * parts_.schedule.factor(share_before);
 
-  for (size_t i = 0; i < per_rank; ++i) run_micro_batch(i + 1 == per_rank);
+  for (size_t i = 0; i < per_rank; ++i) run_micro_batch(i + 1 == per_rank && !is_last_try());
+  if (is_last_try()) {  // nothing has gone out: what is not finite is still this rank's own
+    not_finite_ = own_not_finite();
+    reducer_->arm();
+  }
   if (stop_requested().load()) tally_.stop_requests = 1;
   if (parts_.communicator.rank() == 0) tally_.elapsed_s = start_elapsed_s_ + monotonic_s() - start_clock_;
   reduce();
@@ -295,15 +301,21 @@ void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& ou
 void Trainer::apply_update(const StepTally& total, double gradient_squares) {
   const Update::Result result = update_.apply(total, gradient_squares, lr_, progress_.updates + 1);
   const bool is_applied = result.outcome == Update::Outcome::kApplied;
-  parts_.recognizer.arena().average_buffers(is_applied ? total.micro_batches : 0);
   if (result.outcome == Update::Outcome::kNothingDrawn) return;
   gradient_norm_ = result.gradient_norm;
+  progress_.not_finite_in_row = result.is_finite ? 0 : progress_.not_finite_in_row + 1;
   if (is_applied) {
     ++progress_.updates;
     return;
   }
   ++progress_.skipped;
   parts_.run_log.note(progress_.step, concat("step ", progress_.step, ": ", result.reason, "; update left out"));
+  if (progress_.not_finite_in_row >= static_cast<uint64_t>(parts_.options.update.max_left_out)) end_left_out();
+}
+
+// One more that is not finite ends the run.
+bool Trainer::is_last_try() const {
+  return progress_.not_finite_in_row + 1 >= static_cast<uint64_t>(parts_.options.update.max_left_out);
 }
 
 void Trainer::gather_observations(uint64_t step, bool in_warmup) {
@@ -313,6 +325,8 @@ void Trainer::gather_observations(uint64_t step, bool in_warmup) {
   report_files(all);
   if (parts_.observations) parts_.observations->replace(step, all, ids_);
   if (parts_.observation_log) parts_.observation_log->write(step, all, ids_);
+  // What a forward pass that was not finite heard says nothing about the utterances.
+  if (!std::isfinite(last_total_.loss)) std::erase_if(all, [](const Observation& one) { return !one.is_bad_file; });
   source_.observe(step, std::move(all), in_warmup);
 }
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -72,6 +73,8 @@ class Trainer {
     uint64_t step = 0;     // completed
     uint64_t updates = 0;  // applied
     uint64_t skipped = 0;
+    uint64_t not_finite_in_row = 0;      // updates left out, up to the last step
+    std::optional<uint64_t> sound_step;  // the last save whose latest update was applied
     uint64_t draws = 0;
     double audio_s = 0;
     double elapsed_s = 0;  // of training, over all resumes, as rank 0 measured it
@@ -80,12 +83,14 @@ class Trainer {
     double last_validation_s = 0;
     double last_save_s = 0;
     uint64_t last_saved_step = 0;
+    std::optional<uint64_t> validated_step;
   };
 
   TraceLane* lane() const { return parts_.profile ? parts_.profile->lane() : nullptr; }
   double budget_share() const;
   bool has_stopped_early() const;
   void prefetch();
+  void push(const StepPlan& plan);
   StepPlan plan_step();
   void run_step();
   void run_micro_batch(bool is_last);
@@ -95,6 +100,9 @@ class Trainer {
   void make_reducer();
   void adopt_ready_order();
   void apply_update(const StepTally& total, double gradient_squares);
+  bool is_last_try() const;
+  std::string own_not_finite();
+  [[noreturn]] void end_left_out();
   void gather_observations(uint64_t step, bool in_warmup);
   void report_files(const std::vector<Observation>& observations);
   void log_step(bool is_last);
@@ -102,6 +110,10 @@ class Trainer {
   StepSummary summarize() const;
   void validate();
   void save(bool is_best = false);
+  CheckpointContents contents_of(const Update::Average& host_weights) const;
+  std::vector<uint64_t> expect_sound(const Update::Average& host_weights,
+                                     const std::vector<Update::NamedValues>& own_state);
+  void expect_whole(const std::vector<TensorSpan>& state, const std::vector<uint64_t>& shard_digests) const;
   void finish_saving();
   void report_saves();
   void compare_checksums();
@@ -132,7 +144,8 @@ class Trainer {
   StepTally tally_;      // this rank, this step
   StepTally since_log_;  // all ranks
   StepTally last_total_;
-  Phases phases_;  // this rank since the last line
+  Phases phases_;           // this rank since the last line
+  std::string not_finite_;  // of this rank before ranks added their gradients, at the last try
   double last_log_elapsed_s_ = 0;
   double gradient_norm_ = 0;
   double lr_ = 0;

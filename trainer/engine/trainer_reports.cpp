@@ -1,10 +1,8 @@
-// The parts of Trainer that look at the run from outside: lines, validation, checksums, saving and loading.
-#include <ATen/ATen.h>
+// The parts of Trainer that look at the run from outside: lines, validation, cost.
 #include <ATen/Parallel.h>
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "trainer/base/json_fields.h"
@@ -29,15 +27,6 @@ double target_of(const nlohmann::json& domains) {
   return ratio(target, share);
 }
 
-uint64_t checksum_of(const at::Tensor& anywhere) {
-  uint64_t hash = 0;
-  const at::Tensor flat = anywhere.cpu();
-  const auto* bytes = static_cast<const uint32_t*>(flat.data_ptr());
-  const size_t words = flat.nbytes() / sizeof(uint32_t);
-  for (size_t i = 0; i < words; ++i) hash = hash * 0x9E3779B97F4A7C15ull + bytes[i] + 1;
-  return mix64(hash);
-}
-
 }  // namespace
 
 StepSummary Trainer::summarize() const {
@@ -47,7 +36,7 @@ StepSummary Trainer::summarize() const {
   m.time_s = progress_.elapsed_s;
   m.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size());
   m.draws = progress_.draws;
-  m.loss = ratio(since_log_.loss, since_log_.tokens);
+  m.loss_per_token = ratio(since_log_.loss, since_log_.tokens);
   m.cer = ratio(since_log_.edits, since_log_.reference_length);
   m.drawn_cer = ratio(since_log_.clipped_cer, since_log_.draws - since_log_.failures - since_log_.infeasible);
   m.target_cer = target_of(parts_.sampler.report().at("domains"));
@@ -71,7 +60,11 @@ StepSummary Trainer::summarize() const {
 void Trainer::log_step(bool is_last) {
   since_log_ += last_total_;
   const bool is_logged = is_last || progress_.step % static_cast<uint64_t>(parts_.options.log_every_steps) == 0;
-  if (parts_.communicator.rank() == 0) parts_.run_log.step(summarize(), is_logged);
+  if (parts_.communicator.rank() == 0) {
+    StepSummary summary = summarize();
+    summary.is_last = is_last;
+    parts_.run_log.step(summary, is_logged);
+  }
   if (!is_logged) return;
   if (parts_.communicator.rank() == 0) log_sampler();
   since_log_ = {};
@@ -148,6 +141,7 @@ void Trainer::report_silence(const std::vector<UtteranceScore>& scores) {
 
 void Trainer::validate() {
   progress_.last_validation_s = progress_.elapsed_s;
+  progress_.validated_step = progress_.step;
   if (!parts_.validation) return;
   const TraceSpan span(lane(), "validate");
   const auto scores = [&] {
@@ -164,10 +158,11 @@ void Trainer::validate() {
   double cer = 0, wer = 0;
   for (const DomainScore& domain : scores_by_domain(*parts_.validation, scores)) {
     metrics.sets.push_back({domain.domain, domain.domain, domain.utterances, domain.hours, domain.characters.rate(),
-                            domain.words.rate(), domain.loss});
+                            domain.words.rate(), domain.loss_per_token});
     cer += domain.characters.rate();
     wer += domain.words.rate();
   }
+  if (metrics.sets.empty()) return;  // no rate of nothing is kept
   const auto count = static_cast<double>(metrics.sets.size());
   metrics.macro_cer = cer / count;
   metrics.macro_wer = wer / count;
@@ -193,108 +188,6 @@ std::string Trainer::why_done() const {
   add("minutes", budget.minutes);
   return concat("this run is finished: step ", progress_.step, " has spent its budget (", set,
                 "); to train on, raise it with --set; the learning rate then follows the new budget");
-}
-
-// Rank 0 copies, its writer writes while training goes on. Every rank calls this after the same step.
-void Trainer::save(bool is_best) {
-  const auto asked = std::chrono::steady_clock::now();
-  if (progress_.last_saved_step == progress_.step && progress_.step > 0) return;
-  const TraceSpan span(lane(), "save");
-  const SavingPhase saving(parts_.communicator);  // a copy that takes long is no absence
-  finish_saving();
-  progress_.last_save_s = progress_.elapsed_s;
-  progress_.last_saved_step = progress_.step;
-  std::vector<TensorSpan> optimizer_state;
-  at::Tensor average;
-  if (writer_ || update_.is_sharded()) {  // of a shard all ranks give their part
-    optimizer_state = update_.state();
-    if (update_.has_average()) average = update_.average().cpu();
-  }
-  if (writer_) {
-    CheckpointContents contents;
-    contents.step = progress_.step;
-    contents.model = parts_.recognizer.weights();
-    contents.optimizer = optimizer_state;
-    if (average.defined()) contents.ema = parts_.recognizer.weights_with(average);
-    contents.state.values["arena"] = parts_.recognizer.arena().names();
-    contents.state.values["guard"] = update_.guard().save();
-    if (update_.loss_scale().is_used()) contents.state.values["loss_scale"] = update_.loss_scale().save();
-    source_.save(contents.state);
-    contents.files = parts_.files;
-    contents.state.values["facts"] = parts_.facts;
-    contents.state.values["progress"] = {{"updates", progress_.updates},
-                                         {"skipped", progress_.skipped},
-                                         {"draws", progress_.draws},
-                                         {"audio_s", progress_.audio_s},
-                                         {"elapsed_s", progress_.elapsed_s},
-                                         {"best_cer", progress_.best_cer},
-                                         {"validations_without_gain", progress_.validations_without_gain},
-                                         {"last_validation_s", progress_.last_validation_s}};
-    writer_->save(std::move(contents), {is_best, asked});
-  }
-  update_.release_state();
-}
-
-// Until rank 0's writer has nothing in flight. Short collectives, so that no rank counts as absent on a slow disk.
-void Trainer::finish_saving() {
-  constexpr double kPatience_s = 0.1;
-  for (bool is_idle = false; !is_idle;) {
-    const bool is_own_idle = !writer_ || writer_->wait_for(kPatience_s);
-    const auto all = parts_.communicator.all_gather({std::byte{is_own_idle}}, "all_gather (checkpoint)").get();
-    is_idle = all.at(0).at(0) != std::byte{0};
-  }
-  report_saves();
-}
-
-void Trainer::report_saves() {
-  if (!writer_) return;
-  for (const std::string& warning : writer_->take_warnings())
-    parts_.run_log.note(progress_.step, "warning: " + warning);
-  for (const CheckpointWriter::Saved& saved : writer_->take_saved())
-    parts_.run_log.note(saved.step, concat("saved ", saved.path.string(), " (stall ", std::lround(saved.stall_s * 1e3),
-                                           " ms, written in ", std::lround(saved.written_s * 1e3), " ms)"));
-}
-
-void Trainer::load(const LoadedCheckpoint& checkpoint) {
-  parts_.recognizer.load_weights(checkpoint, Recognizer::Weights::kTrained);
-  const std::string where = (checkpoint.path / "state.json").string();
-  try {
-    const nlohmann::json& values = checkpoint.state.values;
-    if (values.contains("arena"))
-      parts_.recognizer.arena().reorder(values.at("arena").get<std::vector<std::string>>(), where);
-    if (values.contains("guard")) update_.guard().load(values.at("guard"));
-    if (update_.loss_scale().is_used()) update_.loss_scale().load(values.at("loss_scale"));
-  } catch (const nlohmann::json::exception&) {
-    throw DataError(where, ": expected the arena's order, guard and loss scale; found values of other types");
-  }
-  has_order_ = true;
-  make_reducer();
-  update_.load_state(checkpoint);
-  source_.load(checkpoint.state);
-  const JsonFields saved = JsonFields(checkpoint.state.values, where).child("progress");
-  progress_ = {};
-  progress_.step = progress_.last_saved_step = checkpoint.step;
-  progress_.updates = saved.required_count("updates");
-  progress_.skipped = saved.required_count("skipped");
-  progress_.draws = saved.required_count("draws");
-  progress_.audio_s = saved.required_number("audio_s");
-  progress_.elapsed_s = progress_.last_save_s = saved.required_number("elapsed_s");
-  const double best = saved.number("best_cer");  // null: NaN, of a validation without characters
-  progress_.best_cer = std::isnan(best) ? -1 : best;
-  progress_.validations_without_gain = static_cast<int64_t>(saved.required_count("validations_without_gain"));
-  progress_.last_validation_s = saved.required_number("last_validation_s");
-}
-
-// Ranks must hold the same bits; a difference means broken hardware or a bug, and the run must not go on.
-void Trainer::compare_checksums() {
-  const TraceSpan span(lane(), "compare checksums");
-  const uint64_t own =
-      checksum_of(parts_.recognizer.arena().parameters()) ^ mix64(checksum_of(parts_.recognizer.arena().buffers()));
-  const auto all = gather_values(parts_.communicator, own, "all_gather (checksum)");
-  for (size_t rank = 1; rank < all.size(); ++rank)
-    if (all[rank] != all[0])
-      throw CommError("step ", progress_.step, ": expected equal weights on all ranks; found rank ", rank,
-                      " different from rank 0; resume from the last checkpoint and check that rank's machine");
 }
 
 // What the run has cost so far, and the most memory that each rank had. A collective call.

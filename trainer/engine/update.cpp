@@ -1,9 +1,11 @@
 #include "trainer/engine/update.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "trainer/engine/tensor_collectives.h"
 
@@ -12,6 +14,8 @@ namespace {
 
 constexpr size_t kAlign = 16;  // floats in 64 bytes
 constexpr const char* kAverage = "ema";
+constexpr size_t kBlockElements = size_t{64} * 1024;   // that a thread updates at once
+constexpr size_t kPieceElements = size_t{256} * 1024;  // of each rank, that travel to rank 0 at once
 
 }  // namespace
 
@@ -32,7 +36,9 @@ Update::Update(const UpdateOptions& options, Arena& arena, Optimizer& optimizer,
   const bool is_cut = options.is_sharded && communicator.size() > 1;
   bounds_ = shard_bounds(arena.num_elements(), is_cut ? communicator.size() : 1);
   shard_ = is_cut ? static_cast<size_t>(communicator.rank()) : 0;
-  if (options.ema_decay > 0) average_ = at::empty({static_cast<int64_t>(length())}, arena.parameters().options());
+  if (options.ema_decay <= 0) return;
+  average_ = at::empty({static_cast<int64_t>(length())}, arena.parameters().options());
+  average_buffers_ = at::empty_like(arena.buffers());
 }
 
 // Offsets relative to the slice.
@@ -56,6 +62,7 @@ Update::Result Update::apply(const StepTally& total, double gradient_squares, do
   result.gradient_norm = std::sqrt(gradient_squares) / normalizer;
   result.outcome = Outcome::kLeftOut;
   if (!std::isfinite(result.gradient_norm) || !std::isfinite(total.loss)) {
+    result.is_finite = false;
     result.reason = "the gradient is not finite";
     if (loss_scale_.is_used()) {
       loss_scale_.shrink();
@@ -69,13 +76,38 @@ Update::Result Update::apply(const StepTally& total, double gradient_squares, do
   result.outcome = Outcome::kApplied;
   const double clip = options_.clip_norm;
   const double scale = (clip > 0 && result.gradient_norm > clip ? clip / result.gradient_norm : 1.0) / normalizer;
-  if (average_.defined() && !is_averaging_) average_.copy_(own_average());
+  if (average_.defined() && !is_averaging_) {
+    average_.copy_(own_average());
+    average_buffers_.copy_(arena_.buffers());
+  }
   is_averaging_ = average_.defined();
-  optimizer_.step({arena_.parameters().data_ptr<float>() + begin(), length()},
-                  {arena_.gradients().const_data_ptr<float>() + begin(), length()}, own_segments(), lr, scale, index);
+  arena_.move_buffers(total.micro_batches);
+  step_on_threads(lr, scale, index);
   if (average_.defined()) follow_average(index);
   if (is_sharded()) all_gather_slices(communicator_, arena_.parameters(), bounds_, "all_gather (parameters)").get();
   return result;
+}
+
+// On the CPU each thread takes blocks of whole segments' values, which depend on nothing but themselves: the same bits
+// on any number of threads.
+void Update::step_on_threads(double lr, double scale, uint64_t index) {
+  const std::span<float> parameters(arena_.parameters().data_ptr<float>() + begin(), length());
+  const std::span<const float> gradients(arena_.gradients().const_data_ptr<float>() + begin(), length());
+  const std::vector<Segment> segments = own_segments();
+  if (!arena_.parameters().is_cpu()) {
+    optimizer_.step(parameters, gradients, segments, lr, scale, index);
+    return;
+  }
+  std::vector<Segment> blocks;
+  for (const Segment& segment : segments)
+    for (size_t at = 0; at < segment.length; at += kBlockElements) {
+      blocks.push_back(segment);
+      blocks.back().offset += at;
+      blocks.back().length = std::min(kBlockElements, segment.length - at);
+    }
+  at::parallel_for(0, static_cast<int64_t>(blocks.size()), 1, [&](int64_t first, int64_t last) {
+    optimizer_.step(parameters, gradients, {blocks.begin() + first, blocks.begin() + last}, lr, scale, index);
+  });
 }
 
 // The decay grows from 2/11 to its value, so that the first weights are soon forgotten.
@@ -84,6 +116,7 @@ void Update::follow_average(uint64_t index) {
   const double decay = std::min(options_.ema_decay, (1 + n) / (10 + n));
   average_.lerp_(arena_.parameters().narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())),
                  1 - decay);
+  average_buffers_.lerp_(arena_.buffers(), 1 - decay);
 }
 
 at::Tensor Update::own_average() const {
@@ -91,38 +124,48 @@ at::Tensor Update::own_average() const {
   return arena_.parameters().narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length()));
 }
 
-at::Tensor Update::average() {
+Update::Average Update::average() {
   REHEARSE_CHECK(average_.defined(), "optimizer.ema_decay is above 0");
   at::Tensor whole = at::zeros({static_cast<int64_t>(arena_.num_elements())}, arena_.parameters().options());
   whole.narrow(0, static_cast<int64_t>(begin()), static_cast<int64_t>(length())).copy_(own_average());
   if (is_sharded()) all_gather_slices(communicator_, whole, bounds_, "all_gather (ema)").get();
-  return whole;
+  return {whole, average_buffers()};
 }
 
+// Empty but on rank 0; a piece is all that the others hold of it.
 std::vector<float> Update::gather(std::span<const float> own) {
-  std::vector<float> whole(arena_.num_elements());
-  std::copy(own.begin(), own.end(), whole.begin() + static_cast<ptrdiff_t>(begin()));
-  communicator_.all_gather_slices(whole, bounds_, "all_gather (optimizer state)").get();
+  size_t longest = 0;
+  for (size_t rank = 0; rank + 1 < bounds_.size(); ++rank)
+    longest = std::max(longest, bounds_[rank + 1] - bounds_[rank]);
+  std::vector<float> whole(communicator_.rank() == 0 ? arena_.num_elements() : 0);
+  for (size_t from = 0; from < longest; from += kPieceElements) {
+    const auto piece = std::as_bytes(
+        own.subspan(std::min(from, own.size()), std::min(kPieceElements, own.size() - std::min(from, own.size()))));
+    const auto all = communicator_.all_gather({piece.begin(), piece.end()}, "all_gather (optimizer state)").get();
+    for (size_t rank = 0; !whole.empty() && rank < all.size(); ++rank)
+      if (!all[rank].empty()) std::memcpy(whole.data() + bounds_[rank] + from, all[rank].data(), all[rank].size());
+  }
   return whole;
 }
 
-std::vector<TensorSpan> Update::state() {
-  const auto elements = static_cast<int64_t>(arena_.num_elements());
-  auto parts = optimizer_.state();
-  if (average_.defined()) {
-    host_average_ = own_average().cpu();
-    parts.emplace_back(kAverage, std::span(host_average_.data_ptr<float>(), length()));
-  }
+std::vector<Update::NamedValues> Update::own_state() {
+  std::vector<NamedValues> parts;
+  for (const auto& [name, values] : optimizer_.state()) parts.emplace_back(name, values);
+  if (!average_.defined()) return parts;
+  host_average_ = own_average().cpu();
+  parts.emplace_back(kAverage, std::span(host_average_.const_data_ptr<float>(), length()));
+  return parts;
+}
+
+std::vector<TensorSpan> Update::gather_state(const std::vector<NamedValues>& own) {
   held_.clear();
   std::vector<TensorSpan> spans;
-  for (const auto& [name, values] : parts) {
-    std::span<const float> whole = values;
-    if (is_sharded()) {
-      std::vector<float> gathered = gather(values);
-      if (communicator_.rank() == 0) held_.push_back(std::move(gathered));
-      whole = communicator_.rank() == 0 ? std::span<const float>(held_.back()) : std::span<const float>();
-    }
-    spans.push_back({name, {elements}, whole});
+  for (const auto& [name, values] : own) {
+    if (is_sharded()) held_.push_back(gather(values));
+    if (communicator_.rank() == 0)
+      spans.push_back({name,
+                       {static_cast<int64_t>(arena_.num_elements())},
+                       is_sharded() ? std::span<const float>(held_.back()) : values});
   }
   return spans;
 }
@@ -130,6 +173,7 @@ std::vector<TensorSpan> Update::state() {
 void Update::release_state() {
   held_.clear();
   host_average_.reset();
+  optimizer_.state_read();
 }
 
 void Update::load_state(const LoadedCheckpoint& checkpoint) {
@@ -143,21 +187,35 @@ void Update::load_state(const LoadedCheckpoint& checkpoint) {
   for (auto& [name, values] : optimizer_.state())
     std::copy_n(find(name).begin() + static_cast<ptrdiff_t>(begin()), length(), values.begin());
   optimizer_.state_written();
-  if (!average_.defined()) return;
-  std::vector<float> average(find(kAverage));
-  average_.copy_(at::from_blob(average.data() + begin(), {static_cast<int64_t>(length())}, at::kFloat));
+  if (average_.defined()) load_average(checkpoint, find(kAverage));
+}
+
+// Buffers of checkpoints from before they were averaged are the live ones of their time: a beginning as good as any.
+void Update::load_average(const LoadedCheckpoint& checkpoint, const std::vector<float>& parameters) {
+  average_.copy_(
+      at::from_blob(const_cast<float*>(parameters.data()) + begin(), {static_cast<int64_t>(length())}, at::kFloat));
+  at::Tensor buffers = arena_.buffers().cpu().clone();
+  for (const Segment& segment : arena_.buffer_segments()) {
+    const auto found = checkpoint.ema.find(segment.name);
+    if (found == checkpoint.ema.end() || found->second.values.size() != segment.length) continue;
+    std::copy(found->second.values.begin(), found->second.values.end(), buffers.data_ptr<float>() + segment.offset);
+  }
+  average_buffers_.copy_(buffers);
   is_averaging_ = true;
 }
 
 AveragedWeights::AveragedWeights(Update& update, Arena& arena) : arena_(arena) {
   if (!update.has_average()) return;
-  const at::Tensor average = update.average();
-  live_ = arena.parameters().clone();
-  arena.parameters().copy_(average);
+  const Update::Average average = update.average();
+  live_ = {arena.parameters().clone(), arena.buffers().clone()};
+  arena.parameters().copy_(average.parameters);
+  arena.buffers().copy_(average.buffers);
 }
 
 AveragedWeights::~AveragedWeights() {
-  if (live_.defined()) arena_.parameters().copy_(live_);
+  if (!live_.parameters.defined()) return;
+  arena_.parameters().copy_(live_.parameters);
+  arena_.buffers().copy_(live_.buffers);
 }
 
 }  // namespace rehearse

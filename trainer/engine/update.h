@@ -1,4 +1,4 @@
-// From a reduced gradient to new weights: finite check, clip, normaliser, guard, optimizer, average.
+// From a reduced gradient to new weights: finite check, clip, normaliser, guard, optimizer, buffers, average.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,31 +31,47 @@ class Update {
     Outcome outcome = Outcome::kNothingDrawn;
     double gradient_norm = 0;  // per token, before clipping
     std::string reason;        // of an update that was left out
+    bool is_finite = true;     // gradient, loss and buffers; false only with kLeftOut
   };
   // `gradient_squares` of the summed gradient of the loss times loss_scale(); `index` is this update's number, from 1.
+  // What is left out changes nothing but the loss scale and the guard's count.
   Result apply(const StepTally& total, double gradient_squares, double lr, uint64_t index);
 
   bool has_average() const { return average_.defined(); }
   bool is_sharded() const { return bounds_.size() > 2; }
-  // Averaged weights in the arena's layout, on its device; those of the arena before the first update. With sharding a
-  // collective call.
-  at::Tensor average();
-  // State buffers of the whole model in the arena's layout, valid until release_state(). With sharding a collective
-  // call, whose result rank 0 keeps.
-  std::vector<TensorSpan> state();
+  // In the arena's layout, on its device.
+  struct Average {
+    at::Tensor parameters, buffers;
+  };
+  // Those of the arena before the first update. With sharding a collective call.
+  Average average();
+  // On the host, valid until release_state(): this rank's slice of each state buffer, the average's "ema" among them.
+  using NamedValues = std::pair<std::string, std::span<const float>>;
+  std::vector<NamedValues> own_state();
+  // The same of the whole model in the arena's layout, on rank 0; nothing on the others. With sharding a collective
+  // call, in pieces.
+  std::vector<TensorSpan> gather_state(const std::vector<NamedValues>& own);
   void release_state();
+  // Of the ranks' slices, and where this rank's begins.
+  const std::vector<size_t>& bounds() const { return bounds_; }
+  size_t begin() const { return bounds_[shard_]; }
+  // Equal on all ranks; has_average() is true.
+  const at::Tensor& average_buffers() const { return is_averaging_ ? average_buffers_ : arena_.buffers(); }
   // DataError when a buffer is absent or has another length.
   void load_state(const LoadedCheckpoint& checkpoint);
   OutlierGuard& guard() { return guard_; }
   LossScale& loss_scale() { return loss_scale_; }
+  const OutlierGuard& guard() const { return guard_; }
+  const LossScale& loss_scale() const { return loss_scale_; }
 
  private:
-  size_t begin() const { return bounds_[shard_]; }
   size_t length() const { return bounds_[shard_ + 1] - bounds_[shard_]; }
   std::vector<Segment> own_segments() const;
+  void step_on_threads(double lr, double scale, uint64_t index);
   void follow_average(uint64_t index);
   at::Tensor own_average() const;
   std::vector<float> gather(std::span<const float> own);
+  void load_average(const LoadedCheckpoint& checkpoint, const std::vector<float>& parameters);
 
   UpdateOptions options_;
   Arena& arena_;
@@ -66,12 +82,14 @@ class Update {
   std::vector<size_t> bounds_;
   size_t shard_ = 0;
   at::Tensor average_;                    // [length()]
-  bool is_averaging_ = false;             // average_ has values
-  at::Tensor host_average_;               // what state() shows
-  std::vector<std::vector<float>> held_;  // the same, gathered
+  at::Tensor average_buffers_;            // in the layout of the arena's buffers, on every rank
+  bool is_averaging_ = false;             // they have values
+  at::Tensor host_average_;               // what own_state() shows
+  std::vector<std::vector<float>> held_;  // what gather_state() shows
 };
 
-// While it lives, the arena's parameters are the averaged ones (or stay as they are, where there is no average).
+// While it lives, the arena's parameters and buffers are the averaged ones (or stay as they are, where there is no
+// average).
 class AveragedWeights {
  public:
   AveragedWeights(Update& update, Arena& arena);
@@ -81,7 +99,7 @@ class AveragedWeights {
 
  private:
   Arena& arena_;
-  at::Tensor live_;
+  Update::Average live_;
 };
 
 }  // namespace rehearse

@@ -33,7 +33,7 @@ struct ShortRun {
     std::ifstream lines(folder / "metrics.jsonl");
     for (std::string line; std::getline(lines, line);) {
       const auto record = nlohmann::json::parse(line);
-      if (record.value("kind", "") == "step") losses.push_back(record.at("loss"));
+      if (record.value("kind", "") == "step") losses.push_back(record.at("loss_per_token"));
     }
   }
   bool has_no_device() const { return result.exit_code == 4 && result.err.find("device: ") != std::string::npos; }

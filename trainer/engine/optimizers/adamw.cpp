@@ -81,6 +81,10 @@ class AdamW : public Optimizer {
     average_.take_from_host();
     square_.take_from_host();
   }
+  void state_read() override {
+    average_.release_host();
+    square_.release_host();
+  }
 
  private:
   Options options_;

@@ -63,6 +63,7 @@ class Sgd : public Optimizer {
 
   std::vector<std::pair<std::string, std::span<float>>> state() override { return {{"momentum", velocity_.on_host()}}; }
   void state_written() override { velocity_.take_from_host(); }
+  void state_read() override { velocity_.release_host(); }
 
  private:
   Options options_;
