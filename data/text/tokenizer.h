@@ -23,7 +23,8 @@ class Tokenizer {
   virtual std::vector<int32_t> encode(const std::string& text, int* num_unknown = nullptr) const = 0;
   virtual std::string decode(const std::vector<int32_t>& tokens) const = 0;
   virtual std::string piece(int token) const = 0;
-  // The model file's bytes and its file name inside a checkpoint ("tokenizer.txt" or "tokenizer.model").
+  // The model file's bytes and its file name inside a checkpoint: "tokenizer." and the extension by which
+  // load_tokenizer knows it ("tokenizer.txt", "tokenizer.model", a plug-in's "tokenizer.<its name>").
   virtual std::string serialized() const = 0;
   virtual std::string file_name() const = 0;
 };

@@ -50,7 +50,7 @@ TEST(RawNormalizer, KeepsCaseAndPunctuation) {
 }
 
 TEST(Normalizer, KeepsEmptyAndBlankTextEmpty) {
-  for (const char* name : {"basic/1", "raw/1"})
+  for (const char* name : {"basic/1", "basic/2", "raw/1"})
     for (const char* text : {"", " ", "\t \n"}) EXPECT_EQ(Normalizer(name)(text), "") << name;
   EXPECT_EQ(basic("?!…"), "");
 }
@@ -58,7 +58,7 @@ TEST(Normalizer, KeepsEmptyAndBlankTextEmpty) {
 TEST(Normalizer, RefusesTextThatIsNotUtf8) {
   for (const std::string& text : {std::string("\xFF"), std::string("a\xC3"), std::string("\xC0\x80"),
                                   std::string("\xED\xA0\x80"), std::string("\xF4\x90\x80\x80"), std::string("\x80")})
-    for (const char* name : {"basic/1", "raw/1"}) {
+    for (const char* name : {"basic/1", "basic/2", "raw/1"}) {
       const Normalizer normalize(name);
       EXPECT_THROW(normalize(text), DataError) << name;
     }
@@ -71,7 +71,7 @@ TEST(Normalizer, RefusesTextThatIsNotUtf8) {
 }
 
 TEST(Normalizer, RefusesUnknownNames) {
-  EXPECT_THROW(Normalizer("basic/2"), ConfigError);
+  EXPECT_THROW(Normalizer("basic/3"), ConfigError);
   EXPECT_EQ(Normalizer("raw/1").name(), "raw/1");
 }
 

@@ -142,7 +142,7 @@ TEST_F(RunOptionsTest, WithoutDataOrBudgetThereIsNoRun) {
 
 TEST_F(RunOptionsTest, AnUnknownNormalizerIsNamedWithItsKey) {
   EXPECT_EQ(refusal("data:\n  normalizer: foo\n"),
-            path("run.yaml") + ":2: data.normalizer: expected one of basic/1, raw/1; found \"foo\"");
+            path("run.yaml") + ":2: data.normalizer: expected one of basic/1, basic/2, raw/1; found \"foo\"");
 }
 
 TEST_F(RunOptionsTest, TheTrajectoryHashSeesWhatChangesTheTrajectory) {

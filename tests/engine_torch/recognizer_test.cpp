@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 
 #include "models/torch_prelude.h"
 #include "tests/data/text_support.h"
 #include "trainer/base/random.h"
+#include "trainer/base/registry.h"
 
 namespace rehearse {
 namespace {
@@ -19,6 +21,30 @@ constexpr const char* kModel =
     "features: {channels: 16}\n"
     "model:\n  blocks:\n    - {type: subsample, channels: 16, factor: 2}\n"
     "    - {type: separable, channels: 16, kernel: 5, norm: batch}\n";
+
+// A plug-in that no file extension of ours names.
+class VowelTokenizer final : public Tokenizer {
+ public:
+  struct Options {
+    static Options from(ConfigNode&) { return {}; }
+  };
+  static constexpr const char* kExample = "{type: vowels}";
+  VowelTokenizer(const Options&, const Context& context) : letters_(context.bytes) {}
+  int size() const override { return static_cast<int>(letters_.size()); }
+  std::vector<int32_t> encode(const std::string&, int* num_unknown) const override {
+    if (num_unknown) *num_unknown = 0;
+    return {};
+  }
+  std::string decode(const std::vector<int32_t>&) const override { return ""; }
+  std::string piece(int token) const override { return letters_.substr(static_cast<size_t>(token), 1); }
+  std::string serialized() const override { return letters_; }
+  std::string file_name() const override { return "tokenizer.vowels"; }
+
+ private:
+  std::string letters_;
+};
+
+REHEARSE_REGISTER(Tokenizer, "vowels", VowelTokenizer);
 
 class RecognizerTest : public ::testing::Test {
  protected:
@@ -65,6 +91,20 @@ class RecognizerTest : public ::testing::Test {
   TemporaryFolder folder_{"recognizer"};
   std::vector<std::unique_ptr<Config>> configs_;
 };
+
+TEST_F(RecognizerTest, ATokenizerOfAPluginComesBackFromACheckpoint) {
+  std::ofstream(folder_.path() / "letters.vowels") << "aeiou";
+  configs_.push_back(std::make_unique<Config>(Config::parse(kModel)));
+  Recognizer recognizer(*configs_.back(), load_tokenizer((folder_.path() / "letters.vowels").string()), 1);
+  const auto again = Recognizer::from_checkpoint(saved(recognizer));
+  EXPECT_EQ(again->tokenizer().size(), 5);
+  EXPECT_EQ(again->tokenizer().serialized(), "aeiou");
+}
+
+TEST_F(RecognizerTest, WhatIsHeardIsNormalisedAsReferencesAre) {
+  const auto recognizer = make("abc '", 1);
+  EXPECT_EQ(recognizer->text_of(recognizer->tokenizer().encode(" a  b 'c'  "), ""), "a b c");
+}
 
 TEST_F(RecognizerTest, WeightsThroughACheckpointGiveTheSameBits) {
   const auto trained = make("abc ", 1);

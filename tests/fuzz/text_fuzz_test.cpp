@@ -36,7 +36,7 @@ std::string random_text(const RandomKey& key) {
 
 TEST(NormalizerFuzz, AnyBytesGiveTextOrADataError) {
   SCOPED_TRACE(concat("seed ", kSeed));
-  const Normalizer basic("basic/1"), raw("raw/1");
+  const Normalizer basic("basic/1"), words("basic/2"), raw("raw/1");
   int num_refused = 0;
   for (uint64_t trial = 0; trial < 20000; ++trial) {
     const std::string bytes = random_bytes(RandomKey(kSeed).with(trial), 12);
@@ -44,6 +44,7 @@ TEST(NormalizerFuzz, AnyBytesGiveTextOrADataError) {
       const std::string text = basic(bytes);
       ASSERT_EQ(utf8_of(code_points(text)), text);
       ASSERT_EQ(utf8_of(code_points(raw(bytes))), raw(bytes));
+      ASSERT_EQ(words(words(bytes)), words(bytes));
     } catch (const DataError&) {
       ++num_refused;
     }
@@ -54,10 +55,10 @@ TEST(NormalizerFuzz, AnyBytesGiveTextOrADataError) {
 
 TEST(NormalizerFuzz, NormalisedTextIsAFixedPoint) {
   SCOPED_TRACE(concat("seed ", kSeed));
-  const Normalizer basic("basic/1"), raw("raw/1");
+  const Normalizer basic("basic/1"), words("basic/2"), raw("raw/1");
   for (uint64_t trial = 0; trial < 20000; ++trial) {
     const std::string text = random_text(RandomKey(kSeed).with("text").with(trial));
-    for (const Normalizer* normalize : {&basic, &raw}) {
+    for (const Normalizer* normalize : {&basic, &words, &raw}) {
       const std::string once = (*normalize)(text);
       ASSERT_EQ((*normalize)(once), once) << normalize->name() << ", trial " << trial;
       ASSERT_EQ(once.find("  "), std::string::npos);

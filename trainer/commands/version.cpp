@@ -5,7 +5,7 @@
 #include <openssl/crypto.h>
 #include <sndfile.h>
 #include <soxr.h>
-#include <utf8proc.h>
+#include <unicode/uversion.h>
 
 #include <CLI/Version.hpp>
 #include <nlohmann/json.hpp>
@@ -29,6 +29,13 @@ std::string hdf5_version() {
   return concat(major, ".", minor, ".", release);
 }
 
+// Its data decide what a letter is.
+std::string icu_version() {
+  UVersionInfo version;
+  u_getVersion(version);
+  return concat(int{version[0]}, ".", int{version[1]});
+}
+
 }  // namespace
 
 std::map<std::string, std::string> linked_versions() {
@@ -46,7 +53,7 @@ std::map<std::string, std::string> linked_versions() {
           {"nlohmann-json",
            concat(NLOHMANN_JSON_VERSION_MAJOR, ".", NLOHMANN_JSON_VERSION_MINOR, ".", NLOHMANN_JSON_VERSION_PATCH)},
           {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)},
-          {"utf8proc", utf8proc_version()}};
+          {"icu", icu_version()}};
 }
 
 std::string version_text() {

@@ -15,17 +15,19 @@ using nlohmann::json;
 
 // The first thing in which two checkpoints are not the same model; empty: none.
 std::string difference_of_models(const LoadedCheckpoint& a, const LoadedCheckpoint& b) {
-  for (const char* name : {"tokenizer.txt", "tokenizer.model", "front_end.json"}) {
+  std::map<std::string, std::string> all = a.files;
+  all.insert(b.files.begin(), b.files.end());
+  for (const auto& [name, text] : all) {
+    if (!name.starts_with("tokenizer.") && name != "front_end.json") continue;
     const auto in_a = a.files.find(name), in_b = b.files.find(name);
-    if ((in_a == a.files.end()) != (in_b == b.files.end()) || (in_a != a.files.end() && in_a->second != in_b->second))
-      return concat("another ", name);
+    if (in_a == a.files.end() || in_b == b.files.end() || in_a->second != in_b->second) return concat("another ", name);
   }
   const auto yaml_of = [](const LoadedCheckpoint& one) {
     const auto found = one.files.find("config.yaml");
     return found == one.files.end() ? std::string() : found->second;
   };
   for (const KeyDifference& key : config_differences(yaml_of(a), yaml_of(b)))
-    if (key.key.starts_with("model.") || key.key == "data.normalizer")
+    if (key.key.starts_with("model.") || key.key == "data.normalizer" || key.key == "data.annotations")
       return concat(key.key, " ", key.b, " instead of ", key.a);
   for (const auto& [name, tensor] : a.model) {
     const auto found = b.model.find(name);

@@ -67,15 +67,15 @@ bool is_head(const Segment& segment) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> tokenizer_of(const LoadedCheckpoint& checkpoint) {
-  for (const char* name : {"tokenizer.txt", "tokenizer.model"})
-    if (checkpoint.files.contains(name)) return load_tokenizer((checkpoint.path / name).string());
-  throw DataError(checkpoint.path.string(), ": expected tokenizer.txt or tokenizer.model; found neither");
+  for (const auto& [name, text] : checkpoint.files)
+    if (name.starts_with("tokenizer.")) return load_tokenizer((checkpoint.path / name).string());
+  throw DataError(checkpoint.path.string(),
+                  ": expected tokenizer.txt, tokenizer.model or that of a plug-in; found none");
 }
 
 Recognizer::Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum,
                        at::Device device)
-    : normalizer_(config.root().child("data").choice("normalizer", "basic/1", Normalizer::names())),
-      tokenizer_(std::move(tokenizer)) {
+    : normalizer_(Normalizer::from(config.root().child("data"))), tokenizer_(std::move(tokenizer)) {
   ConfigNode model = config.root().child("model");
   ConfigNode head = model.child("head");
   Task::Context context{

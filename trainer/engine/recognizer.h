@@ -32,6 +32,10 @@ class Recognizer {
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Normalizer& normalizer() const { return normalizer_; }
+  // What tokens say, normalised as references are.
+  std::string text_of(const std::vector<int32_t>& tokens, const std::string& lang) const {
+    return normalizer_(tokenizer_->decode(tokens), lang);
+  }
   Task& task() { return *task_; }
   Arena& arena() { return *arena_; }
   static constexpr int kSampleRateHz = 16000;

@@ -32,7 +32,7 @@ void read_data(ConfigNode root, RunOptions& options) {
   ConfigNode data = root.child("data");
   options.train_manifests = data.texts("train", {});
   options.valid_manifests = data.texts("valid", {});
-  options.normalizer = data.choice("normalizer", "basic/1", Normalizer::names());
+  options.normalizer = Normalizer::from(data).name();
   options.tokenizer = data.text("tokenizer", "");
   if (options.train_manifests.empty()) fail_missing(root, "data.train: expected at least one manifest; found none");
   if (options.tokenizer.empty())
@@ -120,6 +120,11 @@ void drop_what_changes_nothing(ConfigValue& root) {
           if (key == "norm_groups") key = "groups";  // its first name
   if (ConfigValue* curriculum = root.find("curriculum"))
     for (const auto& [key, usual] : kCurriculumConstants) drop(*curriculum, key, is_number(usual));
+  if (ConfigValue* data = root.find("data")) {
+    const ConfigValue* normalizer = data->find("normalizer");
+    const bool is_read = normalizer && normalizer->scalar == "basic/2";
+    drop(*data, "annotations", [is_read](const ConfigValue&) { return !is_read; });
+  }
   ConfigValue* optimizer = root.find("optimizer");
   if (!optimizer) return;
   for (const char* key : {"shard", "max_left_out"}) drop(*optimizer, key, [](const ConfigValue&) { return true; });

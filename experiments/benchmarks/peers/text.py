@@ -17,7 +17,7 @@ def normalize(text, name="basic/1"):
     if name == "raw/1":
         return " ".join(text.split())
     if name != "basic/1":
-        raise ValueError(f"data.normalizer: expected basic/1 or raw/1; found {name}")
+        raise ValueError(f"data.normalizer: expected basic/1 or raw/1; found {name}; a run to compare sets one of these")
     text = unicodedata.normalize("NFC", text.lower())
     out = []
     for i, c in enumerate(text):
