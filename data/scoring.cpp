@@ -11,37 +11,41 @@ namespace rehearse {
 
 namespace {
 
-// Exact Levenshtein counts. Among alignments of equal cost the backtrace prefers a match or substitution, then a
-// deletion, then an insertion, so the split into kinds is a function of the pair.
+// Of the alignment that a backtrace from this cell of the matrix would find.
+struct Cell {
+  uint32_t cost = 0;
+  uint32_t substitutions = 0;
+};
+
+// Among alignments of equal cost the backtrace prefers a match or substitution, then a deletion, then an insertion, so
+// the split into kinds is a function of the pair. Each cell knows its own path's substitutions; deletions and
+// insertions follow from the lengths: one row is enough, however long the texts.
 template <class Sequence>
 EditCounts align(const Sequence& reference, const Sequence& hypothesis) {
-  const size_t rows = reference.size() + 1, columns = hypothesis.size() + 1;
-  std::vector<uint32_t> cost(rows * columns);
-  for (size_t i = 0; i < rows; ++i) cost[i * columns] = static_cast<uint32_t>(i);
-  for (size_t j = 0; j < columns; ++j) cost[j] = static_cast<uint32_t>(j);
-  const auto substitution_cost = [&](size_t i, size_t j) -> uint32_t {
-    return cost[(i - 1) * columns + j - 1] + (reference[i - 1] == hypothesis[j - 1] ? 0 : 1);
-  };
-  for (size_t i = 1; i < rows; ++i)
-    for (size_t j = 1; j < columns; ++j)
-      cost[i * columns + j] =
-          std::min({substitution_cost(i, j), cost[(i - 1) * columns + j] + 1, cost[i * columns + j - 1] + 1});
-
-  EditCounts counts;
-  counts.reference_length = static_cast<int64_t>(reference.size());
-  for (size_t i = reference.size(), j = hypothesis.size(); i > 0 || j > 0;) {
-    const uint32_t here = cost[i * columns + j];
-    if (i > 0 && j > 0 && here == substitution_cost(i, j)) {
-      counts.substitutions += reference[i - 1] == hypothesis[j - 1] ? 0 : 1;
-      --i, --j;
-    } else if (i > 0 && here == cost[(i - 1) * columns + j] + 1) {
-      ++counts.deletions;
-      --i;
-    } else {
-      ++counts.insertions;
-      --j;
+  size_t rows = reference.size(), columns = hypothesis.size();
+  while (rows > 0 && columns > 0 && reference[rows - 1] == hypothesis[columns - 1]) --rows, --columns;  // all matches
+  std::vector<Cell> row(columns + 1);
+  for (size_t j = 0; j <= columns; ++j) row[j].cost = static_cast<uint32_t>(j);
+  for (size_t i = 1; i <= rows; ++i) {
+    Cell diagonal = row[0];
+    row[0].cost = static_cast<uint32_t>(i);
+    for (size_t j = 1; j <= columns; ++j) {
+      const uint32_t differs = reference[i - 1] == hypothesis[j - 1] ? 0 : 1;
+      const Cell above = row[j], left = row[j - 1];
+      Cell best{diagonal.cost + differs, diagonal.substitutions + differs};
+      if (above.cost + 1 < best.cost) best = {above.cost + 1, above.substitutions};
+      if (left.cost + 1 < best.cost) best = {left.cost + 1, left.substitutions};
+      diagonal = above;
+      row[j] = best;
     }
   }
+  EditCounts counts;
+  counts.reference_length = static_cast<int64_t>(reference.size());
+  counts.substitutions = row[columns].substitutions;
+  const int64_t others = int64_t{row[columns].cost} - counts.substitutions;
+  const int64_t surplus = static_cast<int64_t>(rows) - static_cast<int64_t>(columns);
+  counts.deletions = (others + surplus) / 2;
+  counts.insertions = (others - surplus) / 2;
   return counts;
 }
 
