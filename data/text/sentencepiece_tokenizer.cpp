@@ -3,10 +3,13 @@
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <unordered_map>
 
 #include "data/text/tokenizer.h"
 #include "data/text/utf8.h"
+#include "trainer/base/printable.h"
 #include "trainer/base/registry.h"
 
 namespace rehearse {
@@ -15,6 +18,8 @@ namespace {
 
 // sentencepiece writes a space as this character inside pieces; in text it would come back as a space.
 constexpr char32_t kSpaceSymbol = 0x2581;
+// It leaves out whole lines that hold this one.
+constexpr char32_t kReservedSymbol = 0x2585;
 
 class SentencepieceTokenizer final : public Tokenizer {
  public:
@@ -27,7 +32,7 @@ class SentencepieceTokenizer final : public Tokenizer {
     const auto status = processor_.LoadFromSerializedProto(context.bytes);
     if (!status.ok() || context.bytes.empty())
       throw DataError(context.source, ": expected a sentencepiece model; found ",
-                      context.bytes.empty() ? "an empty file" : status.ToString(),
+                      context.bytes.empty() ? "an empty file" : concat(context.bytes.size(), " bytes that are none"),
                       "; make it with `rehearse tokenizer --kind bpe`");
     token_of_.assign(static_cast<size_t>(processor_.GetPieceSize()), kNoToken);
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
@@ -45,7 +50,8 @@ class SentencepieceTokenizer final : public Tokenizer {
     const auto num_symbols = std::erase(points, kSpaceSymbol);
     std::vector<std::string> pieces;
     const auto status = processor_.Encode(utf8_of(points), &pieces);
-    if (!status.ok()) throw DataError("sentencepiece: text \"", text, "\": ", status.ToString());
+    if (!status.ok())
+      throw DataError("text: expected what the vocabulary can split; found ", quoted(text), "; correct it");
     std::vector<int32_t> tokens;
     size_t unknown = num_symbols;
     for (const std::string& piece : pieces) {
@@ -104,43 +110,98 @@ std::vector<std::string> usable(const std::vector<std::string>& lines) {
   std::vector<std::string> result;
   for (const std::string& line : lines) {
     std::u32string points = code_points(line);
-    std::erase(points, kSpaceSymbol);
+    std::erase_if(points, [](char32_t c) { return c == kSpaceSymbol || c == kReservedSymbol; });
     if (!points.empty()) result.push_back(utf8_of(points));
   }
-  if (result.empty()) throw DataError("sentencepiece: expected text; found none in ", lines.size(), " lines");
+  if (result.empty()) throw DataError("tokenizer: expected text; found none in ", lines.size(), " lines");
   return result;
+}
+
+// Trains one model; nullopt when sentencepiece refuses.
+class ModelTrainer {
+ public:
+  ModelTrainer(const std::string& kind, const std::vector<std::string>& sentences)
+      : kind_(kind), sentences_(sentences) {
+    for (const std::string& line : sentences) longest_ = std::max(longest_, line.size());
+  }
+
+  // is_at_most: fewer tokens will do when the lines do not give so many.
+  std::optional<std::string> train(int size, bool is_at_most) const {
+    // No piece but the obligatory unknown one stands for anything but text, and no line is left out for its length. One
+    // thread: sums over several depend on their number.
+    const std::unordered_map<std::string, std::string> arguments = {
+        {"model_type", kind_},
+        {"vocab_size", std::to_string(size + 1)},
+        {"hard_vocab_limit", is_at_most ? "false" : "true"},
+        {"normalization_rule_name", "identity"},
+        {"add_dummy_prefix", "false"},
+        {"remove_extra_whitespaces", "false"},
+        {"character_coverage", "1.0"},
+        {"byte_fallback", "false"},
+        {"unk_id", "0"},
+        {"bos_id", "-1"},
+        {"eos_id", "-1"},
+        {"pad_id", "-1"},
+        {"max_sentence_length", std::to_string(longest_ + 1)},
+        {"num_threads", "1"},
+        {"minloglevel", "2"},
+    };
+    Lines iterator(sentences_);
+    std::string model;
+    if (!sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model).ok()) return std::nullopt;
+    return model;
+  }
+
+  // The largest size below `above` that train() gives; 0: there is none.
+  int largest(int above) const {
+    int size = above;
+    // What it makes when asked for too much is a size that it gives, but where pruning for that size goes on below it.
+    do {
+      const std::optional<std::string> model = train(size, true);
+      sentencepiece::SentencePieceProcessor processor;
+      if (!model || !processor.LoadFromSerializedProto(*model).ok()) return 0;
+      size = std::min(processor.GetPieceSize() - 1, size - 1);
+      if (size < 1) return 0;
+    } while (!train(size, false));
+    while (size + 1 < above && train(size + 1, false)) ++size;
+    return size;
+  }
+
+  size_t num_bytes() const {
+    size_t sum = 0;
+    for (const std::string& line : sentences_) sum += line.size();
+    return sum;
+  }
+
+ private:
+  std::string kind_;
+  const std::vector<std::string>& sentences_;
+  size_t longest_ = 10;  // sentencepiece takes no smaller limit
+};
+
+// Every character is a token of its own: no vocabulary is smaller.
+int smallest_size(const std::vector<std::string>& sentences) {
+  std::set<char32_t> characters;
+  for (const std::string& line : sentences)
+    for (char32_t c : code_points(line)) characters.insert(c);
+  return static_cast<int>(characters.size());
 }
 
 std::string train_sentencepiece(const std::string& kind, int size, const std::vector<std::string>& lines) {
   const std::vector<std::string> sentences = usable(lines);
-  size_t longest = 10;  // sentencepiece takes no smaller limit
-  for (const std::string& line : sentences) longest = std::max(longest, line.size());
-  // No piece but the obligatory unknown one stands for anything but text, and no line is left out for its length. One
-  // thread: sums over several depend on their number.
-  const std::unordered_map<std::string, std::string> arguments = {
-      {"model_type", kind},
-      {"vocab_size", std::to_string(size + 1)},
-      {"normalization_rule_name", "identity"},
-      {"add_dummy_prefix", "false"},
-      {"remove_extra_whitespaces", "false"},
-      {"character_coverage", "1.0"},
-      {"byte_fallback", "false"},
-      {"unk_id", "0"},
-      {"bos_id", "-1"},
-      {"eos_id", "-1"},
-      {"pad_id", "-1"},
-      {"max_sentence_length", std::to_string(longest + 1)},
-      {"num_threads", "1"},
-      {"minloglevel", "2"},
-  };
-  Lines iterator(sentences);
-  std::string model;
-  const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
-  if (!status.ok())
-    throw ConfigError("tokenizer: expected a size that suits ", sentences.size(), " lines; found ", size,
-                      "; choose another size (sentencepiece, which counts one piece more, says: ", status.ToString(),
-                      ")");
-  return model;
+  const ModelTrainer trainer(kind, sentences);
+  const int smallest = smallest_size(sentences);
+  if (size >= smallest)
+    if (std::optional<std::string> model = trainer.train(size, false)) return *model;
+  constexpr size_t kQuickBytes = 300000;  // of more, the upper end is far away and takes long to find
+  const std::string refused = concat("tokenizer: expected a size that these ", sentences.size(), " lines allow; found ",
+                                     size, "; choose --size >= ", smallest);
+  if (size < smallest && trainer.num_bytes() > kQuickBytes) throw ConfigError(refused);
+  const int largest = trainer.largest(size < smallest ? 100000 : size);
+  if (largest < smallest)
+    throw DataError("tokenizer: expected lines of words; found ", sentences.size(),
+                    " lines that give no subwords; use --kind char");
+  throw ConfigError(refused, " and <= ", largest);
 }
 
 class BpeTrainer final : public TokenizerTrainer {

@@ -139,6 +139,56 @@ TEST(SentencepieceTraining, RefusesASizeTheTextCannotFill) {
   EXPECT_FALSE(fs::exists(path));
 }
 
+std::string refusal(const std::string& kind, int size, const std::vector<std::string>& lines) {
+  Config no_options = Config::parse("{}");
+  try {
+    Registry<TokenizerTrainer>::instance().create(kind, no_options.root(), {})->train(size, lines);
+    return "";
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+}
+
+TEST(SentencepieceTraining, SaysExactlyWhichSizesTheLinesAllow) {
+  const std::vector<std::vector<std::string>> corpora = {
+      {"yes no", "no yes", "yes yes no"}, {"one", "two", "ten"}, {"ab"}, {"да нет", "нет да"}, sample_lines()};
+  for (const char* kind : {"bpe", "unigram"})
+    for (const std::vector<std::string>& lines : corpora) {
+      SCOPED_TRACE(std::string(kind) + ": " + lines[0]);
+      const std::string too_large = refusal(kind, 5000, lines), too_small = refusal(kind, 1, lines);
+      int smallest = 0, largest = 0;
+      const size_t bounds = too_large.find(">= ");
+      ASSERT_NE(bounds, std::string::npos) << too_large;
+      ASSERT_EQ(std::sscanf(too_large.c_str() + bounds, ">= %d and <= %d", &smallest, &largest), 2) << too_large;
+      EXPECT_THAT(too_large, testing::HasSubstr(concat("these ", lines.size(), " lines allow; found 5000; choose")));
+      EXPECT_THAT(too_small, testing::EndsWith(too_large.substr(bounds)));
+      for (const int size : {smallest, largest}) EXPECT_EQ(refusal(kind, size, lines), "") << size;
+      for (const int size : {smallest - 1, largest + 1}) EXPECT_NE(refusal(kind, size, lines), "") << size;
+    }
+}
+
+TEST(SentencepieceTraining, LeavesNoLineOutForItsCharacters) {
+  const TemporaryFolder folder("sentencepiece");
+  const std::string path = (folder.path() / "t.model").string();
+  train_tokenizer("bpe", 5, {"ab▅c", "abc d"}, path);
+  EXPECT_EQ(load_tokenizer(path)->decode(load_tokenizer(path)->encode("c▅d")), "cd");
+}
+
+TEST(SentencepieceFile, IsRefusedInOurWords) {
+  const TemporaryFolder folder("sentencepiece");
+  const std::string path = (folder.path() / "t.model").string();
+  FileLayer files;
+  write_text(files, path, "not a model");
+  try {
+    load_tokenizer(path);
+    FAIL() << "must be refused";
+  } catch (const DataError& error) {
+    EXPECT_EQ(error.what(), path +
+                                ": expected a sentencepiece model; found 11 bytes that are none; make it with "
+                                "`rehearse tokenizer --kind bpe`");
+  }
+}
+
 TEST(LoadTokenizer, RefusesUnknownNamesAndKinds) {
   const TemporaryFolder folder("tokenizer");
   EXPECT_THROW(load_tokenizer((folder.path() / "t.bin").string()), DataError);
