@@ -9,6 +9,7 @@
 
 #include "data/missing_audio.h"
 #include "data/readers/audio_reader.h"
+#include "trainer/base/ctc_length.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 
@@ -92,13 +93,15 @@ Corpus::Corpus(std::vector<Utterance> utterances, const Normalizer& normalizer, 
     item.utterance = std::move(utterance);
     int num_unknown = 0;
     const std::string reason = admission.admit(item, num_unknown);
+    const std::string& domain = item.utterance.domain;
+    text_losses_.add_source(domain, item.utterance.text);
+    text_losses_.add_unknown(domain, item.reference, num_unknown, tokenizer);
     if (!reason.empty()) {
       rejections_.push_back({item.utterance.audio_path, item.utterance.domain, reason});
       continue;
     }
     if (domains_.empty() || domains_.back() != item.utterance.domain) domains_.push_back(item.utterance.domain);
     item.domain = static_cast<uint32_t>(domains_.size() - 1);
-    num_unknown_characters_ += num_unknown;
     items_.push_back(std::move(item));
   }
   expect_few_rejections(rejections_, num_utterances, options.max_rejected_share);
@@ -136,12 +139,6 @@ std::vector<float> read_audio(const AudioReaders& readers, const Utterance& utte
                                             sample_rate_hz, utterance.channel.value_or(kAllChannels));
   expect_no_missing(utterance.audio_path, utterance.duration_s, static_cast<double>(samples.size()) / sample_rate_hz);
   return samples;
-}
-
-int64_t ctc_frames_needed(const std::vector<int32_t>& tokens) {
-  auto frames = static_cast<int64_t>(tokens.size());
-  for (size_t i = 1; i < tokens.size(); ++i) frames += tokens[i] == tokens[i - 1] ? 1 : 0;
-  return frames;
 }
 
 }  // namespace rehearse

@@ -9,6 +9,7 @@
 
 #include "data/manifest.h"
 #include "data/text/normalizer.h"
+#include "data/text/text_losses.h"
 #include "data/text/tokenizer.h"
 
 namespace rehearse {
@@ -50,8 +51,8 @@ class Corpus {
   const std::vector<std::string>& domains() const { return domains_; }
   // In the order of items().
   const std::vector<Rejection>& rejections() const { return rejections_; }
-  // Characters of accepted texts that the vocabulary lacks; they were dropped from `tokens`.
-  int64_t num_unknown_characters() const { return num_unknown_characters_; }
+  // Characters that the vocabulary lacks (dropped from `tokens`) and annotations, of all texts that were looked at.
+  const TextLosses& text_losses() const { return text_losses_; }
   double total_seconds() const;
   std::string hash() const;  // of ids, texts and durations; recorded in checkpoints
 
@@ -59,14 +60,11 @@ class Corpus {
   std::vector<Item> items_;
   std::vector<std::string> domains_;
   std::vector<Rejection> rejections_;
-  int64_t num_unknown_characters_ = 0;
+  TextLosses text_losses_;
 };
 
 // The utterance's audio at sample_rate_hz. DataError also when the file ends before the manifest says, beyond what
 // codecs round.
 std::vector<float> read_audio(const AudioReaders& readers, const Utterance& utterance, int sample_rate_hz);
-
-// tokens + adjacent equal tokens: the fewest frames CTC needs.
-int64_t ctc_frames_needed(const std::vector<int32_t>& tokens);
 
 }  // namespace rehearse

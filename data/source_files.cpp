@@ -1,7 +1,6 @@
 #include "data/source_files.h"
 
 #include <sys/stat.h>
-#include <utf8proc.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +10,8 @@
 #include <set>
 
 #include "data/packed.h"
+#include "data/text/characters.h"
+#include "data/text/utf8.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
@@ -81,15 +82,12 @@ class Walk {
 };
 
 // Unicode's NFC; the text itself when it is not UTF-8.
-std::string composed(const std::string& text) {
-  utf8proc_uint8_t* result = nullptr;
-  const auto size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &result, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  if (size < 0) return text;
-  std::string copy(reinterpret_cast<const char*>(result), static_cast<size_t>(size));
-  std::free(result);
-  return copy;
+std::string composed_name(const std::string& text) {
+  try {
+    return utf8_of(composed(code_points(text)));
+  } catch (const DataError&) {
+    return text;
+  }
 }
 
 bool is_ascii(const std::string& text) {
@@ -147,7 +145,7 @@ std::optional<fs::path> NamedFile::respelled(const fs::path& place) {
       continue;
     }
     const auto& names = names_in(path.empty() ? fs::path(".") : path);
-    const std::string name = composed(part.string());
+    const std::string name = composed_name(part.string());
     if (names.count(name) != 1) return std::nullopt;
     path /= names.find(name)->second;
   }
@@ -161,7 +159,7 @@ const std::multimap<std::string, std::string>& NamedFile::names_in(const fs::pat
   fs::directory_iterator entry(folder, failure);
   for (; !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
     const std::string name = entry->path().filename().string();
-    if (!is_ascii(name)) found->second.emplace(composed(name), name);
+    if (!is_ascii(name)) found->second.emplace(composed_name(name), name);
   }
   return found->second;
 }

@@ -263,12 +263,6 @@ GreedyPath greedy(const T* logits, int64_t frames, int64_t classes, int32_t blan
 
 }  // namespace
 
-int64_t ctc_frames_needed(std::span<const int32_t> target) {
-  auto needed = static_cast<int64_t>(target.size());
-  for (size_t i = 1; i < target.size(); ++i) needed += target[i] == target[i - 1];
-  return needed;
-}
-
 GreedyPath ctc_collapse(std::span<const int32_t> best, int32_t blank) {
   GreedyPath path;
   for (size_t t = 0; t < best.size(); ++t)

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "trainer/base/ctc_length.h"
+
 namespace rehearse {
 
 struct CtcOutcome {
@@ -19,9 +21,6 @@ CtcOutcome ctc_loss_and_gradient(const float* logits, int64_t frames, int64_t cl
                                  int32_t blank, double weight, float* gradient);
 CtcOutcome ctc_loss_and_gradient(const double* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
                                  int32_t blank, double weight, double* gradient);
-
-// The fewest frames that can spell the target: tokens + adjacent repeats.
-int64_t ctc_frames_needed(std::span<const int32_t> target);
 
 struct GreedyPath {
   std::vector<int32_t> tokens;  // repeats collapsed, blanks removed

@@ -1,5 +1,6 @@
 #include "data/corpus.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -41,6 +42,24 @@ class CorpusTest : public testing::Test {
   TemporaryFolder folder_;
   std::unique_ptr<Tokenizer> tokenizer_;
 };
+
+TEST_F(CorpusTest, SaysWhichCharactersAndAnnotationsNobodyLearns) {
+  const Corpus corpus = build({tone_utterance("loud", 1, 1, "é né ña"), tone_utterance("loud", 2, 1, "é [laughs] é"),
+                               tone_utterance("loud", 3, 1, "ЖЖ"), tone_utterance("soft", 4, 1, "fine")});
+  EXPECT_THAT(
+      corpus.text_losses().unknown_lines(),
+      testing::ElementsAre("domain \"loud\": 7 characters in 3 utterances are not in the vocabulary: é (U+00E9) 4 "
+                           "times, ж (U+0436) 2 times, ñ (U+00F1) once"));
+  EXPECT_THAT(corpus.text_losses().annotation_lines(),
+              testing::ElementsAre("domain \"loud\": 1 texts hold annotations: [laughs] once"));
+}
+
+TEST_F(CorpusTest, LowersEachTextInItsLanguage) {
+  Utterance turkish = tone_utterance("d", 1, 1, "IŞIK");
+  turkish.lang = "tr-TR";
+  const Corpus corpus({turkish}, Normalizer("basic/2"), *tokenizer_, tolerant(), nullptr);
+  EXPECT_EQ(corpus.items().at(0).reference, "ışık");
+}
 
 TEST_F(CorpusTest, SortsByDomainThenId) {
   std::vector<Utterance> utterances;
@@ -109,11 +128,6 @@ TEST_F(CorpusTest, CountsRepeatsWhenItChecksFeasibility) {
   EXPECT_EQ(reason_for(tone_utterance("a", 0, 0.5, "hello"), frames, options), "");
 }
 
-TEST_F(CorpusTest, CountsCharactersOutsideTheVocabulary) {
-  const Corpus corpus = build({tone_utterance("a", 0, 1, "naïve"), tone_utterance("a", 1, 1, "été")});
-  EXPECT_EQ(corpus.num_unknown_characters(), 3);
-}
-
 TEST_F(CorpusTest, OpensNoFiles) {
   const int before = num_tone_reads();
   EXPECT_EQ(reason_for(tone_utterance("a", 0, 1, "text", "tone:broken")), "");
@@ -144,13 +158,6 @@ TEST_F(CorpusTest, NamesTheDomainThatLosesTooMuch) {
 
 TEST_F(CorpusTest, RefusesEqualIds) {
   EXPECT_THROW(build({tone_utterance("a", 1, 1, "x"), tone_utterance("a", 1, 1, "y")}), DataError);
-}
-
-TEST(CtcFramesNeeded, AddsARepeatForEqualNeighbours) {
-  EXPECT_EQ(ctc_frames_needed({}), 0);
-  EXPECT_EQ(ctc_frames_needed({5}), 1);
-  EXPECT_EQ(ctc_frames_needed({1, 2, 1}), 3);
-  EXPECT_EQ(ctc_frames_needed({1, 1, 1, 2, 2}), 8);
 }
 
 // Feasibility of real speech at stride 8 and a hop of 10 ms, known from an independent count.

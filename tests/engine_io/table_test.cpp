@@ -54,5 +54,11 @@ TEST(TextTable, ARowOfAnotherSizeIsABug) {
   EXPECT_THROW(table.add_row({"1"}), BugError);
 }
 
+TEST(TextTable, ShowsWhatACorpusSaysWithoutObeyingIt) {
+  TextTable table({{"domain", TextTable::kLeft}});
+  table.add_row({"a\x1b[31m\nb"});
+  EXPECT_NE(table.text().find("a\\x1b[31m\\nb"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace rehearse

@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "data/audio_problem.h"
-#include "data/text/utf8.h"
 #include "trainer/base/error.h"
 #include "trainer/base/printable.h"
 #include "trainer/engine/table.h"
@@ -18,7 +17,6 @@ namespace rehearse {
 namespace {
 
 constexpr double kDurationEdges_s[] = {1, 2, 4, 8, 16};
-constexpr size_t kShownCharacters = 20;
 
 std::vector<std::string> probe_all(const std::vector<Utterance>& utterances, int threads) {
   const AudioReaders readers;
@@ -71,6 +69,7 @@ ManifestCheck check_manifest(const std::string& manifest, const Normalizer& norm
     for (const Corpus::Item& item : corpus.items()) usable.insert(item.utterance.id);
     check.usable = corpus.items();
     check.domains = corpus.domains();
+    check.losses = corpus.text_losses();
     const std::vector<std::string> found = probe_all(utterances, threads);
     for (size_t i = 0; i < found.size(); ++i) {
       if (found[i].empty()) continue;
@@ -160,39 +159,6 @@ std::string durations_text(const std::vector<ManifestCheck>& checks) {
     table.add_row(row);
   }
   return table.text();
-}
-
-std::vector<std::string> unknown_characters(const std::vector<ManifestCheck>& checks, const Tokenizer& tokenizer) {
-  std::map<char32_t, bool> is_unknown;
-  std::vector<std::string> lines;
-  for (const auto& [domain, items] : items_by_domain(checks)) {
-    int64_t sum = 0, utterances = 0;
-    std::set<char32_t> found;
-    for (const Corpus::Item* item : items) {
-      int num_unknown = 0;
-      tokenizer.encode(item->reference, &num_unknown);
-      if (num_unknown == 0) continue;
-      sum += num_unknown;
-      ++utterances;
-      for (char32_t c : code_points(item->reference)) {
-        auto [entry, is_new] = is_unknown.emplace(c, false);
-        if (is_new && c != U' ') {
-          int alone = 0;
-          tokenizer.encode(utf8_of({&c, 1}), &alone);
-          entry->second = alone > 0;
-        }
-        if (entry->second) found.insert(c);
-      }
-    }
-    if (sum == 0) continue;
-    std::string shown;
-    size_t count = 0;
-    for (char32_t c : found)
-      if (count++ < kShownCharacters) shown += " " + utf8_of({&c, 1});
-    lines.push_back(concat("domain \"", domain, "\": ", sum, " characters in ", utterances,
-                           " utterances are not in the vocabulary:", shown, count > kShownCharacters ? " …" : ""));
-  }
-  return lines;
 }
 
 }  // namespace rehearse

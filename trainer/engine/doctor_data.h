@@ -27,6 +27,7 @@ struct ManifestCheck {
   size_t num_lines = 0;
   size_t num_silent = 0;
   std::vector<DataProblem> problems;
+  TextLosses losses;
   std::vector<Corpus::Item> usable;  // by their texts and durations
   std::vector<std::string> domains;  // of `usable`, by Item::domain
 };
@@ -44,8 +45,5 @@ std::string problems_list(const std::vector<ManifestCheck>& checks);
 
 // Utterances by duration, and hours, per domain.
 std::string durations_text(const std::vector<ManifestCheck>& checks);
-
-// Characters of usable texts that the vocabulary lacks, per domain: a line each; empty when there is none.
-std::vector<std::string> unknown_characters(const std::vector<ManifestCheck>& checks, const Tokenizer& tokenizer);
 
 }  // namespace rehearse

@@ -9,6 +9,7 @@
 #include <iostream>
 
 #include "data/overlap.h"
+#include "trainer/base/printable.h"
 #include "trainer/engine/device.h"
 #include "trainer/engine/doctor_data.h"
 #include "trainer/engine/doctor_system.h"
@@ -18,6 +19,7 @@
 #include "trainer/engine/learning_doubts.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/table.h"
+#include "trainer/engine/text_report.h"
 #include "trainer/engine/train_parts.h"
 
 namespace rehearse {
@@ -120,8 +122,7 @@ class Doctor {
     title("data");
     for (const auto* checks : {&train, &valid})
       for (const ManifestCheck& check : *checks) report(check);
-    judge_training_data(train, recognizer);
-    for (const std::string& line : unknown_characters(valid, recognizer.tokenizer())) warn("validation: " + line);
+    judge_training_data(train, valid, recognizer);
     report_long(valid);
     judge_overlap(train, valid);
     if (request_.list_path.empty()) return;
@@ -131,7 +132,7 @@ class Doctor {
   }
 
   void report(const ManifestCheck& check) {
-    std::cout << problems_text(check, kListed);
+    std::cout << printable_lines(problems_text(check, kListed));
     if (!check.failure.empty()) refuse(kExitData, check.failure);
     const auto bad = static_cast<size_t>(
         std::count_if(check.problems.begin(), check.problems.end(), [](const auto& one) { return one.is_audio; }));
@@ -152,18 +153,21 @@ class Doctor {
     }
   }
 
-  void judge_training_data(const std::vector<ManifestCheck>& train, Recognizer& recognizer) {
+  void judge_training_data(const std::vector<ManifestCheck>& train, const std::vector<ManifestCheck>& valid,
+                           Recognizer& recognizer) {
     size_t usable = 0;
     for (const ManifestCheck& check : train) usable += check.usable.size();
     is_without_data_ = usable == 0;
     if (is_without_data_) refuse(kExitData, "no utterance of the training data can be used");
     for (const std::string& line : excessive_losses(train, options_.corpus.max_rejected_share)) refuse(kExitData, line);
-    for (const std::string& line : unknown_characters(train, recognizer.tokenizer())) warn(line);
+    report_texts(train, TextUse::kLearned, recognizer.normalizer());
+    report_texts(valid, TextUse::kScored, recognizer.normalizer());
     title("durations of usable training data");
     std::cout << durations_text(train);
-    title(concat("CTC: training texts that do not fit, tokens and repeats > floor(duration / (", 1000 * hop_s_,
-                 " ms x stride)); this model: its exact number of frames, one every ",
-                 1000 * recognizer.task().seconds_per_frame(), " ms"));
+    title(concat(
+        "CTC: training texts that do not fit, tokens and repeats > frames of an encoder of that stride; this model: "
+        "its own, one every ",
+        1000 * recognizer.task().seconds_per_frame(), " ms"));
     std::vector<SpokenLine> lines;
     for (const ManifestCheck& check : train)
       if (check.failure.empty()) add_lines(check.manifest, recognizer.normalizer(), lines);
@@ -185,6 +189,14 @@ class Doctor {
     const SetOverlap overlap = find_overlap(items(train), items(valid), AudioReaders(), kMostReads);
     std::cout << overlap.text() << "\n";
     if (overlap.is_found()) warn(overlap.text());
+  }
+
+  void report_texts(const std::vector<ManifestCheck>& checks, TextUse use, const Normalizer& normalizer) {
+    TextLosses losses;
+    for (const ManifestCheck& check : checks) losses += check.losses;
+    const std::string set = use == TextUse::kLearned ? "training: " : "validation: ";
+    for (const std::string& line : text_warnings(losses, use)) warn(set + line);
+    for (const std::string& line : annotation_notes(losses, normalizer)) std::cout << set << line << "\n";
   }
 
   // Of all lines with text, whether usable or not.
@@ -264,8 +276,8 @@ class Doctor {
 
   int verdict() const {
     title("verdict");
-    for (const std::string& line : warnings_) std::cout << "warning: " << line << "\n";
-    for (const std::string& line : refusals_) std::cout << "will not work: " << line << "\n";
+    for (const std::string& line : warnings_) std::cout << "warning: " << printable(line) << "\n";
+    for (const std::string& line : refusals_) std::cout << "will not work: " << printable(line) << "\n";
     if (!refusals_.empty())
       std::cout << "will not work: " << refusals_.size() << " reason(s), " << warnings_.size() << " warning(s)\n";
     else if (!warnings_.empty())

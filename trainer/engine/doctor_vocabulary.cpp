@@ -1,11 +1,10 @@
 #include "trainer/engine/doctor_vocabulary.h"
 
-#include <cmath>
 #include <cstdio>
 #include <map>
 #include <memory>
 
-#include "data/corpus.h"
+#include "trainer/base/ctc_length.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 #include "trainer/engine/table.h"
@@ -50,7 +49,7 @@ std::vector<std::string> row_of(const std::string& domain, const std::vector<con
     tokens += static_cast<int64_t>(encoded.size());
     seconds += line->duration_s;
     for (size_t i = 0; i < std::size(kStrides); ++i)
-      infeasible[i] += needed > static_cast<int64_t>(std::floor(line->duration_s / (hop_s * kStrides[i]))) ? 1 : 0;
+      infeasible[i] += needed > ctc_frames_there(line->duration_s, hop_s, kStrides[i]) ? 1 : 0;
     own += needed > frames(line->duration_s) ? 1 : 0;
   }
   const auto count = static_cast<int64_t>(lines.size());

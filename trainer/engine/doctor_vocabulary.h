@@ -18,7 +18,7 @@ struct SpokenLine {
 
 // A row per domain and vocabulary: the run's own, characters, and subwords of two sizes, these trained on the lines.
 // Cells are the share of lines whose tokens and adjacent repeats do not fit: for strides 2, 4 and 8 into
-// ⌊duration / (hop_s · stride)⌋ frames, and for the run's own model into `frames` of it, the exact number.
+// the frames of an encoder of that stride, and for the run's own model into `frames` of it, the exact number.
 std::string feasibility_text(const std::vector<SpokenLine>& lines, const Tokenizer& own, double hop_s,
                              const std::function<int64_t(double)>& frames);
 

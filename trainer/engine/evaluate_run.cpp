@@ -12,6 +12,7 @@
 #include "trainer/engine/evaluation.h"
 #include "trainer/engine/evaluator.h"
 #include "trainer/engine/session.h"
+#include "trainer/engine/text_report.h"
 
 namespace rehearse {
 namespace {
@@ -46,6 +47,15 @@ void add_sets(const std::string& manifest, const Corpus& corpus, const std::vect
   }
   for (const Rejection& rejection : corpus.rejections())
     result.left_out.push_back({manifest, rejection.domain, rejection.audio_path, rejection.reason});
+}
+
+// For the reader of the figures: letters that no hypothesis can hold.
+void add_notes(const std::string& manifest, const Corpus& corpus, const Normalizer& normalizer,
+               EvaluationResult& result) {
+  for (const std::string& line : text_warnings(corpus.text_losses(), TextUse::kScored))
+    result.notes.push_back(manifest + ": " + line);
+  for (const std::string& line : annotation_notes(corpus.text_losses(), normalizer))
+    result.notes.push_back(manifest + ": " + line);
 }
 
 void write_results(const EvaluateRequest& request, const EvaluationResult& result) {
@@ -96,9 +106,11 @@ int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest&
   result.normalizer = recognizer->normalizer().name();
   const std::vector<Corpus> corpora = corpora_of(request.manifests, *recognizer);
   const ScoringOptions scoring{request.batch_seconds, world.fair_threads(), /*with_hypotheses=*/true};
-  for (size_t i = 0; i < corpora.size(); ++i)
+  for (size_t i = 0; i < corpora.size(); ++i) {
+    add_notes(request.manifests[i], corpora[i], recognizer->normalizer(), result);
     add_sets(request.manifests[i], corpora[i], score_corpus(*recognizer, corpora[i], readers, scoring, communicator),
              training, result);
+  }
   if (world.rank() == 0) write_results(request, result);
   const std::vector<std::string> excessive = excessive_refusals(result, most_rejected(checkpoint));
   for (const std::string& line : excessive)

@@ -203,6 +203,7 @@ std::string evaluation_text(const EvaluationResult& result) {
   std::vector<std::string> left_out;
   for (const LeftOut& line : result.left_out) left_out.push_back(line.audio_path + ": " + line.reason);
   append_list(text, "left out", left_out);
+  for (const std::string& note : result.notes) text += printable(note) + "\n";
   return text;
 }
 
@@ -243,7 +244,8 @@ json evaluation_json(const EvaluationResult& result) {
           {"macro_cer", macro_rate(result, kCharacters)},
           {"macro_wer", macro_rate(result, kWords)},
           {"sets", sets},
-          {"left_out", left_out}};
+          {"left_out", left_out},
+          {"notes", result.notes}};
 }
 
 std::string hypotheses_text(const EvaluationResult& result) {

@@ -45,6 +45,7 @@ struct EvaluationResult {
   std::string normalizer;
   std::vector<ScoredSet> sets;
   std::vector<LeftOut> left_out;
+  std::vector<std::string> notes;  // what the references hold that the model cannot write
 };
 
 // `data.train` of the checkpoint's configuration; empty where it has none.

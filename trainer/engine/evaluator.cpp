@@ -97,18 +97,18 @@ TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch, bool is_long)
   return output;
 }
 
-std::vector<UtteranceScore> scores_of(const Corpus& corpus, const LoadedBatch& batch, const Tokenizer& tokenizer,
+std::vector<UtteranceScore> scores_of(const Corpus& corpus, const LoadedBatch& batch, const Recognizer& recognizer,
                                       const TaskOutput& output, bool with_hypotheses) {
   std::vector<UtteranceScore> scores;
   for (size_t i = 0; i < batch.utterances.size(); ++i) {
-    const std::string& reference = corpus.items()[batch.utterances[i]].reference;
+    const Corpus::Item& item = corpus.items()[batch.utterances[i]];
     UtteranceScore score;
     score.utterance = batch.utterances[i];
     score.failure = batch.failures[i];
     std::string hypothesis;
-    if (score.failure.empty()) hypothesis = tokenizer.decode(output.hypotheses[i]);
-    score.characters = character_edits(reference, hypothesis);
-    score.words = word_edits(reference, hypothesis);
+    if (score.failure.empty()) hypothesis = recognizer.text_of(output.hypotheses[i], item.utterance.lang);
+    score.characters = character_edits(item.reference, hypothesis);
+    score.words = word_edits(item.reference, hypothesis);
     score.loss = output.losses[i];
     score.is_empty = hypothesis.find_first_not_of(' ') == hypothesis.npos;
     if (with_hypotheses) score.hypothesis = std::move(hypothesis);
@@ -136,8 +136,7 @@ std::vector<UtteranceScore> own_scores(Recognizer& recognizer, const Corpus& cor
     ahead_s -= batches[i].padded_s;
     const LoadedBatch batch = loader.next();
     const TaskOutput output = heard(recognizer, batch, batches[i].is_long);
-    std::ranges::move(scores_of(corpus, batch, recognizer.tokenizer(), output, scoring.with_hypotheses),
-                      std::back_inserter(own));
+    std::ranges::move(scores_of(corpus, batch, recognizer, output, scoring.with_hypotheses), std::back_inserter(own));
   }
   return own;
 }

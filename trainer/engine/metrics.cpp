@@ -155,6 +155,8 @@ json metrics_line(const StartMetrics& start) {
           {"ranks", start.ranks},
           {"threads", start.threads},
           {"versions", start.versions},
+          {"unknown_characters", start.unknown_characters},
+          {"annotations", start.annotations},
           {"overlap", start.overlap}};
 }
 

@@ -35,6 +35,8 @@ struct StartMetrics {
   uint64_t threads = 0;                         // per rank
   std::map<std::string, std::string> versions;  // name to version
   nlohmann::json overlap;  // of training and validation (SetOverlap::to_json); null without the latter
+  // By set and domain: characters outside the vocabulary, and annotations (METRICS.md).
+  nlohmann::json unknown_characters = nlohmann::json::array(), annotations = nlohmann::json::array();
 };
 
 struct StepMetrics {

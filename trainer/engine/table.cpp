@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "trainer/base/error.h"
+#include "trainer/base/printable.h"
 
 namespace rehearse {
 namespace {
@@ -87,6 +88,7 @@ std::string fit_width(std::string_view text, size_t width) {
 void TextTable::add_row(std::vector<std::string> cells) {
   REHEARSE_CHECK(!cells.empty() && cells.size() == columns_.size(), "a row has a cell for each of ", columns_.size(),
                  " columns; found ", cells.size());
+  for (std::string& cell : cells) cell = printable(cell);  // domains and paths are what some corpus says
   rows_.push_back(std::move(cells));
 }
 

@@ -21,6 +21,7 @@
 #include "trainer/engine/session.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/tensor_collectives.h"
+#include "trainer/engine/text_report.h"
 #include "trainer/engine/train_parts.h"
 #include "trainer/engine/trainer.h"
 
@@ -266,6 +267,8 @@ class Run {
                  parts_.validation->rejections()[0].audio_path, ": ", parts_.validation->rejections()[0].reason);
     for (const std::string& line : parts_.sampler->notes()) log_->info(line);
     StartMetrics start;
+    report_texts(*parts_.corpus, TextUse::kLearned, start);
+    if (parts_.validation) report_texts(*parts_.validation, TextUse::kScored, start);
     start.step = step;
     start.config_hash = facts_.at("trajectory_hash");
     start.device = parts_.options.device;
@@ -274,6 +277,15 @@ class Run {
     start.versions = request_.versions;
     if (parts_.validation && world_.rank() == 0) start.overlap = report_overlap();
     run_log_->start(start);
+  }
+
+  void report_texts(const Corpus& corpus, TextUse use, StartMetrics& start) {
+    const std::string set = use == TextUse::kLearned ? "train" : "valid";
+    add_text_losses(corpus.text_losses(), set, start.unknown_characters, start.annotations);
+    if (world_.rank() != 0) return;
+    for (const std::string& line : text_warnings(corpus.text_losses(), use)) log_->warn("data.", set, ": ", line);
+    for (const std::string& line : annotation_notes(corpus.text_losses(), parts_.recognizer->normalizer()))
+      log_->info("data.", set, ": ", line);
   }
 
   const TrainRequest& request_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "trainer/base/ctc_length.h"
 #include "trainer/base/printable.h"
 #include "trainer/engine/device.h"
 #include "trainer/engine/heaviest_batch.h"
@@ -276,7 +277,7 @@ void Trainer::reduce() {
 
 void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& output) {
   for (size_t i = 0; i < batch.utterances.size(); ++i) {
-    const std::string& reference = parts_.corpus.items()[batch.utterances[i]].reference;
+    const Corpus::Item& item = parts_.corpus.items()[batch.utterances[i]];
     const std::string reason = unusable(batch, i, output, parts_.corpus, parts_.recognizer.task());
     Observation seen{batch.positions[i], batch.draws[i], 1.0, !reason.empty(), output.is_infeasible[i]};
     tally_.draws += 1;
@@ -287,7 +288,8 @@ void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& ou
     } else if (seen.is_infeasible) {
       tally_.infeasible += 1;
     } else {
-      const EditCounts counts = character_edits(reference, parts_.recognizer.tokenizer().decode(output.hypotheses[i]));
+      const EditCounts counts =
+          character_edits(item.reference, parts_.recognizer.text_of(output.hypotheses[i], item.utterance.lang));
       seen.cer = std::min(1.0, counts.rate());
       tally_.edits += static_cast<double>(counts.edits());
       tally_.reference_length += static_cast<double>(counts.reference_length);

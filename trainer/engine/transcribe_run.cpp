@@ -72,7 +72,7 @@ int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
     try {
       samples = read_file(readers, path);
     } catch (const DataError& failure) {
-      std::cerr << "rehearse: " << failure.what() << "\n";
+      std::cerr << "rehearse: " << printable(failure.what()) << "\n";
       code = kExitData;
       continue;
     }
@@ -84,7 +84,7 @@ int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
     if (request.as_json)
       std::cout << transcript_json(path, duration_s, tokens, recognizer.tokenizer()).dump() << std::endl;
     else
-      std::cout << path << "\t" << text << std::endl;
+      std::cout << printable(path) << "\t" << printable(text) << std::endl;
     if (text.find_first_not_of(' ') == text.npos)
       std::cerr << printable(path) << ": nothing was heard in " << logits.frames
                 << " frames; a model that hears nothing in any file has learned nothing\n";
