@@ -56,7 +56,7 @@ class LogMel : public Features {
 
   FeatureBatch compute(const at::Tensor& samples, const std::vector<int64_t>& num_samples) const override {
     const std::vector<int64_t> lengths = spectrum_.lengths(num_samples);
-    const at::Tensor mel = at::matmul(spectrum_.power(samples, num_samples), filters_.to(samples.options()));
+    const at::Tensor mel = at::matmul(spectrum_.power(samples, num_samples), filters_.like(samples));
     return {spectrum_.finish(mel.clamp_min(1e-10).log(), lengths), lengths};
   }
 
@@ -69,7 +69,7 @@ class LogMel : public Features {
  private:
   Options options_;
   Spectrum spectrum_;
-  at::Tensor filters_;  // [bins, channels], double
+  Constant filters_;  // [bins, channels]
 };
 
 REHEARSE_REGISTER(Features, "log_mel", LogMel);

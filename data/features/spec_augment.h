@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "data/features/features.h"
+#include "trainer/base/random.h"
 
 namespace rehearse {
 
@@ -21,7 +22,24 @@ class SpecAugment {
   // Zeroes the masked parts in place (zero is the mean of normalised features).
   void apply(FeatureBatch& batch, uint64_t seed, uint64_t step, const std::vector<uint64_t>& ids) const;
 
+  // What apply() zeroes, on the host: times [B, T, 1] and channels [B, 1, F], true where masked.
+  struct MaskTensors {
+    at::Tensor times, channels;
+  };
+  MaskTensors masks(const FeatureBatch& batch, uint64_t seed, uint64_t step, const std::vector<uint64_t>& ids) const;
+
  private:
+  struct Span {
+    int64_t begin;
+    int64_t end;
+  };
+  struct Masks {  // of one utterance
+    std::vector<Span> times, channels;
+  };
+  std::vector<Masks> draw(const FeatureBatch& batch, uint64_t seed, uint64_t step,
+                          const std::vector<uint64_t>& ids) const;
+  static Span draw_span(const RandomKey& key, uint64_t mask, int64_t widest, int64_t size);
+
   Options options_;
 };
 

@@ -35,7 +35,7 @@ Spectrum::Spectrum(const Options& options, int sample_rate_hz)
       window_(std::lround(options.window_ms * sample_rate_hz / 2000) * 2),
       fft_size_(2) {
   while (fft_size_ < window_) fft_size_ *= 2;
-  hann_ = at::hann_window(window_, /*periodic=*/true, at::TensorOptions().dtype(at::kDouble));
+  hann_ = Constant(at::hann_window(window_, /*periodic=*/true, at::TensorOptions().dtype(at::kDouble)));
 }
 
 std::vector<int64_t> Spectrum::lengths(const std::vector<int64_t>& num_samples) const {
@@ -49,7 +49,7 @@ at::Tensor Spectrum::power(const at::Tensor& samples, const std::vector<int64_t>
                  "samples are [B, N] with one length per row; found ", samples.sizes());
   const at::Tensor real = samples * mask_of(samples, samples.size(1), num_samples).squeeze(2);
   const at::Tensor padded = at::constant_pad_nd(real, {window_ / 2, window_ / 2});
-  const at::Tensor frames = padded.unfold(1, window_, hop_) * hann_.to(samples.options());  // [B, T, window]
+  const at::Tensor frames = padded.unfold(1, window_, hop_) * hann_.like(samples);  // [B, T, window]
   return at::view_as_real(at::fft_rfft(frames, fft_size_)).square().sum(-1);
 }
 

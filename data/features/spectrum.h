@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "data/features/constant.h"
 #include "data/features/features.h"
 
 namespace rehearse {
@@ -38,7 +39,7 @@ class Spectrum {
   int64_t hop_;
   int64_t window_;
   int64_t fft_size_;
-  at::Tensor hann_;  // [window], double
+  Constant hann_;  // [window]
 };
 
 }  // namespace rehearse

@@ -2,6 +2,8 @@
 #include "models/acoustic_model.h"
 #include "models/ctc_loss.h"
 #include "models/fused_ops.h"
+#include "models/mixed_ops.h"
+#include "tests/gpu/gpu_here.h"
 #include "tests/models/tensor_support.h"
 #include "trainer/base/error.h"
 #include "trainer/engine/arena.h"
@@ -18,15 +20,9 @@ constexpr double kTolerance = 2e-5;
 class DeviceKernelsTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    try {
-      device = Device::open("cuda", World()).torch();
-    } catch (const Error& failure) {
-      reason = failure.what();
-    }
+    if (has_gpu()) device = Device::open("cuda", World(), /*is_deterministic=*/true).torch();
   }
-  void SetUp() override {
-    if (!reason.empty()) GTEST_SKIP() << "NOT RUN: " << reason;
-  }
+  void SetUp() override { REHEARSE_NEEDS_GPU(); }
 
   // Result and gradients of `work` on CPU tensors and on copies of them on the device; inputs may be undefined.
   using Work = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
@@ -55,7 +51,6 @@ class DeviceKernelsTest : public testing::Test {
   }
 
   static inline at::Device device = at::kCPU;
-  static inline std::string reason;
 };
 
 const std::vector<int64_t> kLengths = {70, 0, 41};
@@ -153,6 +148,30 @@ TEST_F(DeviceKernelsTest, ALogitThatIsNotFiniteMakesTheLossNan) {
   at::Tensor logits = noise({1, 10, 5}, 5, at::kFloat).to(device);
   logits[0][3][2].fill_(std::nan(""));
   EXPECT_TRUE(std::isnan(ctc_loss(logits, {10}, {{1}}, 4, {1.0}).losses[0]));
+}
+
+// Beyond some 128 frames the fused attentions' backward passes add in any order; the one that is chosen must not.
+TEST_F(DeviceKernelsTest, AttentionOverManyFramesEqualsTheCpuAndItself) {
+  const auto part = [](uint64_t seed) { return noise({2, 4, 700, 16}, seed, at::kFloat); };
+  const at::Tensor bias = at::zeros({2, 1, 1, 700});
+  bias[1].slice(2, 512).fill_(-std::numeric_limits<float>::infinity());
+  expect_equal_results({part(1), part(2), part(3)}, [&](const std::vector<at::Tensor>& in) {
+    return mixed_attention(Precision::kFull, in[0], in[1], in[2], bias.to(in[0].device()));
+  });
+}
+
+// Products in bfloat16 lose 8 bits and keep the sum in float: near the CPU's own, and equal from call to call.
+TEST_F(DeviceKernelsTest, Bfloat16ProductsAreNearTheCpusAndRepeatThemselves) {
+  const std::vector<at::Tensor> inputs = {noise({3, 50, 64}, 1, at::kFloat), noise({32, 64}, 2, at::kFloat)};
+  const Work work = [](const std::vector<at::Tensor>& in) {
+    return mixed_linear(Precision::kBfloat16, in[0], in[1], {});
+  };
+  const auto expected = results_on(at::kCPU, inputs, work), found = results_on(device, inputs, work);
+  const auto again = results_on(device, inputs, work);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_LE(difference(expected[i], found[i]), 0.02 * (1 + largest(expected[i]))) << "result " << i;
+    EXPECT_TRUE(at::equal(found[i], again[i])) << "result " << i;
+  }
 }
 
 // A model and its optimizer after a few updates; the same on both devices.

@@ -105,7 +105,7 @@ __device__ void walk_backward(const Path& path, double* beta, int64_t row_size, 
 }
 
 // Block (b, 0) walks forward and writes the loss, block (b, 1) walks backward.
-__global__ void lattice_kernel(DeviceCtc call) {
+__global__ void __launch_bounds__(kMostThreads) lattice_kernel(DeviceCtc call) {
   extern __shared__ double shared[];
   const int64_t b = blockIdx.x;
   const Path path(call, b);

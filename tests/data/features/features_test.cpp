@@ -115,5 +115,29 @@ TEST(SpecAugment, MasksAreAFunctionOfSeedStepAndId) {
   EXPECT_EQ(untouched.x.min().item<float>(), 1);
 }
 
+// What a device is given in place of slices.
+TEST(SpecAugment, TheMaskTensorsZeroWhatTheSlicesZero) {
+  const SpecAugment augment({2, 0.2, 2, 10});
+  const std::vector<uint64_t> ids = {7, 8, 9};
+  const auto ones = [] { return FeatureBatch{at::ones({3, 90, 40}), {90, 50, 1}}; };
+  FeatureBatch sliced = ones(), masked = ones();
+  augment.apply(sliced, 5, 2, ids);
+  const SpecAugment::MaskTensors masks = augment.masks(masked, 5, 2, ids);
+  masked.x.masked_fill_(masks.times, 0).masked_fill_(masks.channels, 0);
+  EXPECT_TRUE(sliced.x.equal(masked.x));
+  EXPECT_LT(sliced.x.mean().item<float>(), 1);
+}
+
+// The converted constants follow the samples' type, back and forth.
+TEST(Features, FloatAndDoubleSamplesMayTakeTurns) {
+  BuiltFeatures built("{type: log_mel, channels: 20}");
+  const at::Tensor samples = at::sin(at::arange(3200, at::kDouble)).unsqueeze(0);
+  const at::Tensor in_float = built.features->compute(samples.to(at::kFloat), {3200}).x;
+  const at::Tensor in_double = built.features->compute(samples, {3200}).x;
+  EXPECT_EQ(in_double.scalar_type(), at::kDouble);
+  EXPECT_TRUE(in_float.equal(built.features->compute(samples.to(at::kFloat), {3200}).x));
+  EXPECT_LT((in_float - in_double).abs().max().item<double>(), 1e-3);
+}
+
 }  // namespace
 }  // namespace rehearse

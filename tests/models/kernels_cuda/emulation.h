@@ -14,6 +14,7 @@
 #include <vector>
 
 #define __global__
+#define __launch_bounds__(threads)
 #define __device__
 #define __shared__ static  // blocks run one after another
 
