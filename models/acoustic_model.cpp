@@ -28,7 +28,7 @@ Sequence AcousticModel::forward(const Sequence& features, const ForwardContext& 
                  "dropout is keyed by utterance id: one per utterance");
   Sequence sequence = features;
   for (NamedBlock& named : blocks_) sequence = named.block->forward(sequence, context);
-  return {mixed_linear(context.precision, sequence.x, head_weight_, head_bias_), sequence.lengths};
+  return {mixed_linear(context, sequence.x, head_weight_, head_bias_), sequence.lengths};
 }
 
 int64_t AcousticModel::output_length(int64_t frames) const {

@@ -68,6 +68,8 @@ struct Sequence {
   std::vector<int64_t> lengths;  // [B]
 };
 
+class RoundedWeights;
+
 // What a forward pass needs to know besides its input.
 struct ForwardContext {
   bool is_training = false;
@@ -75,6 +77,7 @@ struct ForwardContext {
   uint64_t step = 0;
   std::vector<uint64_t> ids;  // [B] stable utterance ids, for counter-based dropout
   Precision precision = Precision::kFull;
+  RoundedWeights* rounded_weights = nullptr;  // of this update; null: weights are rounded at every product
 };
 
 // Sums a small tensor over all ranks, in place; differentiable use is up to the block. Called in the same order

@@ -3,6 +3,7 @@
 #include "models/batch_pieces.h"
 #include "models/device_ops.h"
 #include "models/fused_ops.h"
+#include "models/host_copy.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
@@ -13,9 +14,9 @@ using torch::autograd::variable_list;
 
 struct CtcFunction : torch::autograd::Function<CtcFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& logits, const at::Tensor& gradient,
-                            double sum) {
+                            const at::Tensor& sum) {
     context->save_for_backward({gradient});
-    return at::full({}, sum, logits.options());
+    return sum.clone();
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     return {context->get_saved_variables()[0] * gradients[0], at::Tensor(), at::Tensor()};
@@ -73,25 +74,51 @@ CtcLoss ctc_loss(const at::Tensor& logits, const std::vector<int64_t>& lengths,
     gradient = cpu_gradient(values, lengths, targets, blank, weights, is_learning, result);
   else
     gradient = device_ctc(values, lengths, targets, blank, weights, result);
-  double sum = 0;
-  for (size_t b = 0; b < batch; ++b) sum += weights[b] * result.losses[b];
-  result.sum = is_learning ? CtcFunction::apply(logits, gradient, sum) : at::full({}, sum, logits.options());
+  if (values.is_cpu()) {
+    double sum = 0;
+    for (size_t b = 0; b < batch; ++b) sum += weights[b] * result.losses[b];
+    result.sum = at::full({}, sum, logits.options());
+  }
+  if (is_learning) result.sum = CtcFunction::apply(logits, gradient, result.sum);
   return result;
 }
 
-std::vector<GreedyPath> ctc_greedy_decode(const at::Tensor& logits, const std::vector<int64_t>& lengths,
-                                          int32_t blank) {
+void CtcLoss::collect() {
+  if (!pending) return;
+  std::copy_n(pending->read().const_data_ptr<double>(), losses.size(), losses.begin());
+  pending.reset();
+}
+
+PendingPaths::PendingPaths(const at::Tensor& logits, const std::vector<int64_t>& lengths, int32_t blank)
+    : lengths_(lengths), blank_(blank) {
   expect_shape(logits, {static_cast<int64_t>(lengths.size()), -1, -1}, "ctc_greedy_decode: logits [B, T, V]");
   const at::Tensor values = logits.detach().contiguous();
-  if (!values.is_cpu()) return device_greedy(values, lengths, blank);
-  std::vector<GreedyPath> paths(lengths.size());
+  if (!values.is_cpu()) {
+    classes_ = std::make_shared<HostCopy>(device_argmax(values));
+    return;
+  }
+  paths_.resize(lengths.size());
   with_real_type(values, [&](auto zero) {
     using T = decltype(zero);
     const T* from = values.const_data_ptr<T>();
     for (size_t b = 0; b < lengths.size(); ++b)
-      paths[b] = ctc_greedy(from + static_cast<int64_t>(b) * values.stride(0), lengths[b], values.size(2), blank);
+      paths_[b] = ctc_greedy(from + static_cast<int64_t>(b) * values.stride(0), lengths[b], values.size(2), blank);
   });
-  return paths;
+}
+
+std::vector<GreedyPath> PendingPaths::collect() {
+  if (!classes_) return std::move(paths_);
+  const at::Tensor& best = classes_->read();
+  const auto* classes = best.const_data_ptr<int32_t>();
+  for (size_t b = 0; b < lengths_.size(); ++b)
+    paths_.push_back(
+        ctc_collapse({classes + static_cast<int64_t>(b) * best.size(1), static_cast<size_t>(lengths_[b])}, blank_));
+  return std::move(paths_);
+}
+
+std::vector<GreedyPath> ctc_greedy_decode(const at::Tensor& logits, const std::vector<int64_t>& lengths,
+                                          int32_t blank) {
+  return PendingPaths(logits, lengths, blank).collect();
 }
 
 }  // namespace rehearse

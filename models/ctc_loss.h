@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "models/block.h"
@@ -10,10 +11,15 @@
 
 namespace rehearse {
 
+class HostCopy;
+
 struct CtcLoss {
   at::Tensor sum;                      // scalar Σ weight · loss, differentiable in the logits
   std::vector<double> losses;          // [B] −ln p(target); 0 where infeasible or weight 0
   std::vector<uint8_t> is_infeasible;  // [B] 1: target + adjacent repeats > frames; counts as loss 0, gradient 0
+  std::shared_ptr<HostCopy> pending;   // of `losses`, while a device may still compute them; null on the CPU
+
+  void collect();  // fills `losses`; waits for a device
 };
 
 // logits [B, T, V], frames beyond lengths ignored; targets [B] token lists without the blank; weights [B], 0 skips. The
@@ -24,5 +30,18 @@ CtcLoss ctc_loss(const at::Tensor& logits, const std::vector<int64_t>& lengths,
 
 // Best token per frame, repeats collapsed, blanks removed; one path per utterance.
 std::vector<GreedyPath> ctc_greedy_decode(const at::Tensor& logits, const std::vector<int64_t>& lengths, int32_t blank);
+
+// The same in two halves: the first enqueues work on a device and does not wait for it.
+class PendingPaths {
+ public:
+  PendingPaths(const at::Tensor& logits, const std::vector<int64_t>& lengths, int32_t blank);
+  std::vector<GreedyPath> collect();
+
+ private:
+  std::vector<int64_t> lengths_;
+  int32_t blank_;
+  std::vector<GreedyPath> paths_;      // on the CPU
+  std::shared_ptr<HostCopy> classes_;  // [B, T], of a device
+};
 
 }  // namespace rehearse

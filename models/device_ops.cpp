@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "models/host_copy.h"
 #include "models/kernels/device_kernels.h"
 #include "trainer/base/error.h"
 
@@ -202,23 +203,18 @@ at::Tensor device_ctc(const at::Tensor& logits, const std::vector<int64_t>& leng
                tokens + 2 * table.tokens.size(), row_log_sum.mutable_data_ptr<double>(), alpha,
                alpha + lattice.numel() / 2, is_wide ? rows.mutable_data_ptr<double>() : nullptr,
                losses.mutable_data_ptr<double>(), data(gradient), kernels.current_stream()});
-  const at::Tensor on_host = losses.cpu();
-  std::copy_n(on_host.const_data_ptr<double>(), batch, result.losses.begin());
+  const at::Tensor scale = to_device_of(logits, at::tensor(at::ArrayRef<double>(weights), at::kDouble));
+  result.sum = (losses * scale).sum().to(logits.scalar_type());
+  result.pending = std::make_shared<HostCopy>(losses);
   return gradient;
 }
 
-std::vector<GreedyPath> device_greedy(const at::Tensor& logits, const std::vector<int64_t>& lengths, int32_t blank) {
+at::Tensor device_argmax(const at::Tensor& logits) {
   const DeviceKernels& kernels = kernels_for(logits);
-  const int64_t batch = logits.size(0), frames = logits.size(1);
-  const at::Tensor best = at::empty({batch, frames}, logits.options().dtype(at::kInt));
-  kernels.argmax(values(logits), batch * frames, logits.size(2), best.mutable_data_ptr<int32_t>(),
+  at::Tensor best = at::empty({logits.size(0), logits.size(1)}, logits.options().dtype(at::kInt));
+  kernels.argmax(values(logits), best.numel(), logits.size(2), best.mutable_data_ptr<int32_t>(),
                  kernels.current_stream());
-  const at::Tensor on_host = best.cpu();
-  const auto* classes = on_host.const_data_ptr<int32_t>();
-  std::vector<GreedyPath> paths;
-  for (int64_t b = 0; b < batch; ++b)
-    paths.push_back(ctc_collapse({classes + b * frames, static_cast<size_t>(lengths[b])}, blank));
-  return paths;
+  return best;
 }
 
 }  // namespace rehearse

@@ -51,11 +51,11 @@ struct DeviceGateResults {
 DeviceGateResults device_gate_backward(const DeviceGateTensors& tensors, const at::Tensor& dy,
                                        const std::vector<int64_t>& lengths, const Epilogue& epilogue);
 
-// Fills `result.losses` and `is_infeasible`; returns the gradient. Waits for the losses.
+// Fills `result` but for the losses, which are pending; returns the gradient. Does not wait.
 at::Tensor device_ctc(const at::Tensor& logits, const std::vector<int64_t>& lengths,
                       const std::vector<std::vector<int32_t>>& targets, int32_t blank,
                       const std::vector<double>& weights, CtcLoss& result);
-// Waits for the classes.
-std::vector<GreedyPath> device_greedy(const at::Tensor& logits, const std::vector<int64_t>& lengths, int32_t blank);
+// The best class of every frame, int32 [B, T]; of equal ones the lowest.
+at::Tensor device_argmax(const at::Tensor& logits);
 
 }  // namespace rehearse

@@ -3,17 +3,31 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "models/precision.h"
+#include <map>
+
+#include "models/block.h"
 
 namespace rehearse {
 
-// Results and gradients are handed over in the operands' own type. x [..., I], weight [O, I], bias [O] or undefined ->
-// [..., O].
-at::Tensor mixed_linear(Precision precision, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-// x [B, I, 1, T], weight [O, I, 1, K] -> [B, O, 1, T'], padded by K / 2 on both sides.
-at::Tensor mixed_conv(Precision precision, const at::Tensor& x, const at::Tensor& weight, int64_t stride);
+// Weights rounded once for all micro-batches of an update: whoever changes the weights clears it. Training only; the
+// roundings carry their gradients back to the weights.
+class RoundedWeights {
+ public:
+  at::Tensor operator()(const at::Tensor& weight, at::ScalarType type);
+  void clear() { rounded_.clear(); }
+
+ private:
+  std::map<const void*, at::Tensor> rounded_;  // by the weight's identity
+};
+
+// In context.precision; results and gradients are handed over in the operands' own type. x [..., I], weight [O, I],
+// bias [O] or undefined -> [..., O].
+at::Tensor mixed_linear(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight,
+                        const at::Tensor& bias);
+// x [B, I, 1, T], weight [O, K, I] -> [B, O, 1, T'], padded by K / 2 on both sides.
+at::Tensor mixed_conv(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight, int64_t stride);
 // query, key, value [B, H, T, d], bias [B, 1, 1, T] added to the scores -> [B, H, T, d].
-at::Tensor mixed_attention(Precision precision, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                           const at::Tensor& bias);
+at::Tensor mixed_attention(const ForwardContext& context, const at::Tensor& query, const at::Tensor& key,
+                           const at::Tensor& value, const at::Tensor& bias);
 
 }  // namespace rehearse

@@ -18,9 +18,8 @@ StridedConv::StridedConv(const Shape& shape, const NormOptions& norm, const Bloc
 // As a two-dimensional convolution of height 1: both views are already channels-last, so nothing is copied.
 Sequence StridedConv::forward(const Sequence& input, const ForwardContext& context, const Epilogue& epilogue) {
   expect_shape(input.x, {-1, -1, shape_.input_channels}, "conv: x [B, T, C]");
-  const at::Tensor image = input.x.transpose(1, 2).unsqueeze(2);      // [B, I, 1, T]
-  const at::Tensor kernel = weight_.permute({0, 2, 1}).unsqueeze(2);  // [O, I, 1, K]
-  const at::Tensor y = mixed_conv(context.precision, image, kernel, shape_.stride);
+  const at::Tensor image = input.x.transpose(1, 2).unsqueeze(2);  // [B, I, 1, T]
+  const at::Tensor y = mixed_conv(context, image, weight_, shape_.stride);
   const std::vector<int64_t> lengths = strided_lengths(input.lengths, shape_.stride);
   const at::Tensor frames = y.squeeze(2).transpose(1, 2);  // [B, T', O]
   return {norm_->forward(frames, bias_, lengths, context, epilogue), lengths};

@@ -73,7 +73,7 @@ class SeparableBlock : public Block {
     std::optional<at::Tensor> gate;
     std::optional<at::Tensor> residual;
     if (options_.squeeze_excite > 0) gate = excitation(sequence);
-    if (options_.residual) residual = shortcut(input.x, context.precision);
+    if (options_.residual) residual = shortcut(input.x, context);
     sequence.x = fused_gate(sequence.x, gate, residual, sequence.lengths,
                             options_.end.epilogue(context, index_, repeats_.size() - 1));
     return sequence;
@@ -106,7 +106,7 @@ class SeparableBlock : public Block {
         depthwise_conv(input.x, repeat.depthwise, input.lengths, repeat.stride, options_.dilation);
     const std::vector<int64_t> lengths = strided_lengths(input.lengths, repeat.stride);
     // Its bias is added inside the norm's pass.
-    const at::Tensor mixed = mixed_linear(context.precision, filtered, repeat.pointwise, {});
+    const at::Tensor mixed = mixed_linear(context, filtered, repeat.pointwise, {});
     return {repeat.norm->forward(mixed, repeat.bias, lengths, context, epilogue), lengths};
   }
 
@@ -121,10 +121,10 @@ class SeparableBlock : public Block {
     return at::sigmoid(at::linear(hidden, excite_, excite_bias_));
   }
 
-  at::Tensor shortcut(const at::Tensor& x, Precision precision) const {
+  at::Tensor shortcut(const at::Tensor& x, const ForwardContext& context) const {
     if (!residual_.defined()) return x;
     const at::Tensor kept = options_.stride == 1 ? x : x.slice(1, 0, x.size(1), options_.stride);
-    return mixed_linear(precision, kept, residual_, residual_bias_);
+    return mixed_linear(context, kept, residual_, residual_bias_);
   }
 
   Options options_;

@@ -79,11 +79,11 @@ class TransformerBlock : public Block {
     for (size_t l = 0; l < layers_.size(); ++l) {
       const Layer& layer = layers_[l];
       const at::Tensor normed = layer.attention_norm->forward(x, {}, input.lengths, context, {});
-      x = x + ended(attention(layer, normed, frame, context.precision), input.lengths, context, 2 * l);
+      x = x + ended(attention(layer, normed, frame, context), input.lengths, context, 2 * l);
       const at::Tensor second = layer.ff_norm->forward(x, {}, input.lengths, context, {});
       const Epilogue activation{options_.activation, {}};
-      const at::Tensor hidden = fused_gate(layer.ff1(context.precision, second), {}, {}, input.lengths, activation);
-      x = x + ended(layer.ff2(context.precision, hidden), input.lengths, context, 2 * l + 1);
+      const at::Tensor hidden = fused_gate(layer.ff1(context, second), {}, {}, input.lengths, activation);
+      x = x + ended(layer.ff2(context, hidden), input.lengths, context, 2 * l + 1);
     }
     return {final_norm_->forward(x, {}, input.lengths, context, {}), input.lengths};
   }
@@ -94,8 +94,8 @@ class TransformerBlock : public Block {
   struct Linear {
     at::Tensor weight;
     at::Tensor bias;
-    at::Tensor operator()(Precision precision, const at::Tensor& x) const {
-      return mixed_linear(precision, x, weight, bias);
+    at::Tensor operator()(const ForwardContext& context, const at::Tensor& x) const {
+      return mixed_linear(context, x, weight, bias);
     }
   };
   struct Layer {
@@ -127,15 +127,16 @@ class TransformerBlock : public Block {
     return {angles.cos().to(input.x.scalar_type()), angles.sin().to(input.x.scalar_type()), mask.log()};
   }
 
-  at::Tensor attention(const Layer& layer, const at::Tensor& x, const Frame& frame, Precision precision) const {
+  at::Tensor attention(const Layer& layer, const at::Tensor& x, const Frame& frame,
+                       const ForwardContext& context) const {
     const int64_t batch = x.size(0);
     const int64_t frames = x.size(1);
-    const at::Tensor qkv = layer.qkv(precision, x).view({batch, frames, 3, options_.heads, channels_ / options_.heads});
+    const at::Tensor qkv = layer.qkv(context, x).view({batch, frames, 3, options_.heads, channels_ / options_.heads});
     const std::vector<at::Tensor> parts = qkv.permute({2, 0, 3, 1, 4}).unbind(0);  // [B, H, T, d]
     const at::Tensor query = RotaryFunction::apply(parts[0], frame.cosine, frame.sine);
     const at::Tensor key = RotaryFunction::apply(parts[1], frame.cosine, frame.sine);
-    const at::Tensor mixed = mixed_attention(precision, query, key, parts[2], frame.bias);
-    return layer.out(precision, mixed.transpose(1, 2).reshape({batch, frames, channels_}));
+    const at::Tensor mixed = mixed_attention(context, query, key, parts[2], frame.bias);
+    return layer.out(context, mixed.transpose(1, 2).reshape({batch, frames, channels_}));
   }
 
   at::Tensor ended(const at::Tensor& x, const std::vector<int64_t>& lengths, const ForwardContext& context,

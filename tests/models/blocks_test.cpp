@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/fused_ops.h"
+#include "models/mixed_ops.h"
 #include "tests/models/tensor_support.h"
 
 namespace rehearse {
@@ -125,6 +126,26 @@ TEST_P(EveryBlock, InLowerPrecisionIsOffByAFewRoundingsAndKeepsItsType) {
     // A rounding that flips the sign before a relu moves the gradient there by all of it.
     EXPECT_LE(relative_error(found[1], expected[1]), kGradientRoundings * rounding);
   }
+}
+
+// Two micro-batches of one update: their gradients add up, and no bit depends on who rounded the weights when.
+TEST_P(EveryBlock, WeightsRoundedOnceAnUpdateGiveTheSameGradients) {
+  const auto gradients = [&](RoundedWeights* rounded) {
+    BuiltBlock built(GetParam(), kChannels, at::kFloat);
+    for (uint64_t micro_batch : {1, 2}) {
+      ForwardContext context = training_context({4, 5}, micro_batch);
+      context.precision = Precision::kBfloat16;
+      context.rounded_weights = rounded;
+      const Sequence output = built.block->forward(noise_batch({30, 17}, 30, kChannels, 5, at::kFloat), context);
+      (output.x * noise(output.x.sizes().vec(), 70 + micro_batch, at::kFloat)).sum().backward();
+    }
+    std::vector<at::Tensor> results;
+    for (const Parameter& parameter : built.store.parameters()) results.push_back(parameter.tensor.grad());
+    return results;
+  };
+  RoundedWeights rounded;
+  const auto expected = gradients(nullptr), found = gradients(&rounded);
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(expected[i], found[i])) << "parameter " << i;
 }
 
 TEST_P(EveryBlock, NamesItsParametersBelowItsPrefix) {

@@ -87,6 +87,7 @@ TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch, bool is_long)
     Logits logits = logits_of(recognizer, batch.samples, {});
     const at::Tensor x = at::from_blob(logits.values.data(), {1, logits.frames, logits.classes}, at::kFloat);
     TaskOutput output = recognizer.task().judge({x, {logits.frames}}, batch);
+    output.collect();
     output.logits = {};  // they end with this block
     return output;
   }
@@ -94,6 +95,7 @@ TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch, bool is_long)
   context.ids = batch.ids;
   TaskOutput output;
   on_device(batch, "validation.batch_seconds", [&] { output = recognizer.task().forward(batch, context); });
+  output.collect();
   return output;
 }
 

@@ -50,6 +50,7 @@ TaskOutput try_batch(const TrialParts& parts, const LoadedBatch& batch) {
   on_device(batch, "batch.seconds, or raise batch.micro_batches", [&] {
     output = parts.recognizer.task().forward(batch, {true, parts.options.seed, 0, batch.ids, parts.options.precision});
     if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
+    output.collect();
   });
   arena.begin_update();  // forgets it, batch norms' statistics included
   return output;

@@ -182,6 +182,7 @@ StepPlan Trainer::plan_step() {
   tally_ = {};
   observations_.clear();
   parts_.recognizer.arena().begin_update();
+  rounded_weights_.clear();
   return source_.take();
 }
 
@@ -240,7 +241,8 @@ void Trainer::run_micro_batch(bool is_last) {
     batch = loader_->next();
   }
   describe(batch, span);
-  ForwardContext context{true, parts_.options.seed, progress_.step, batch.ids, parts_.options.precision};
+  const ForwardContext context{true,      parts_.options.seed,      progress_.step,
+                               batch.ids, parts_.options.precision, &rounded_weights_};
   TaskOutput output;
   {
     PhaseTimer timer(lane(), "forward", phases_.forward);
@@ -258,6 +260,7 @@ void Trainer::run_micro_batch(bool is_last) {
     });
   }
   const PhaseTimer timer(lane(), "score", phases_.other);
+  output.collect();
   tally_.micro_batches += batch.utterances.empty() ? 0 : 1;
   tally_.tokens += output.normalizer;
   tally_.blank_frames += static_cast<double>(output.blank_frames);

@@ -10,6 +10,7 @@
 
 #include "data/corpus.h"
 #include "data/loader.h"
+#include "models/mixed_ops.h"
 #include "trainer/base/log.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/engine/bad_files.h"
@@ -131,6 +132,7 @@ class Trainer {
   std::map<uint32_t, std::string> reasons_;  // of the files that this rank could not read
   StepSource source_;
   Update update_;
+  RoundedWeights rounded_weights_;
   std::unique_ptr<Reducer> reducer_;
   bool has_order_ = false;  // the arena lies in ready order
   std::unique_ptr<Loader> loader_;

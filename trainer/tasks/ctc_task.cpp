@@ -67,17 +67,21 @@ class CtcTask : public Task {
       if (!batch.failures[b].empty()) weights[b] = 0;
     CtcLoss loss = ctc_loss(logits.x, logits.lengths, batch.tokens, model_.blank(), weights);
     output.loss_sum = loss.sum;
-    output.losses = std::move(loss.losses);
     output.logits = {logits.x.detach(), logits.lengths};
     for (size_t b = 0; b < weights.size(); ++b)
       output.is_infeasible.push_back(ctc_frames_needed(batch.tokens[b]) > logits.lengths[b]);
     for (size_t b = 0; b < weights.size(); ++b)
       if (weights[b] > 0 && !loss.is_infeasible[b]) output.normalizer += static_cast<double>(batch.tokens[b].size());
-    for (GreedyPath& path : ctc_greedy_decode(logits.x, logits.lengths, model_.blank())) {
-      output.hypotheses.push_back(std::move(path.tokens));
-      output.token_frames.push_back(std::move(path.frames));
-      output.blank_frames += path.num_blank_frames;
-    }
+    PendingPaths paths(logits.x, logits.lengths, model_.blank());
+    output.pending = [loss = std::move(loss), paths = std::move(paths)](TaskOutput& later) mutable {
+      loss.collect();
+      later.losses = std::move(loss.losses);
+      for (GreedyPath& path : paths.collect()) {
+        later.hypotheses.push_back(std::move(path.tokens));
+        later.token_frames.push_back(std::move(path.frames));
+        later.blank_frames += path.num_blank_frames;
+      }
+    };
     for (int64_t length : logits.lengths) output.frames += length;
     output.loss_seconds = now_s() - start;
     return output;

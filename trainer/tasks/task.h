@@ -4,9 +4,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/loader.h"
@@ -28,6 +30,13 @@ struct TaskOutput {
   int64_t frames = 0;
   double model_seconds = 0;  // front-end and encoder
   double loss_seconds = 0;
+
+  // A device computes on while the host goes ahead: losses, hypotheses, token frames and blank frames are there after
+  // this, which waits for them. To be called once backward has been launched, or at once where nothing is learned.
+  void collect() {
+    if (const auto waiting = std::exchange(pending, nullptr)) waiting(*this);
+  }
+  std::function<void(TaskOutput&)> pending;
 };
 
 // Plug-in ("ctc"): one file in trainer/tasks. Used from the training thread.
