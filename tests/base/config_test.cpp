@@ -5,7 +5,7 @@
 namespace rehearse {
 namespace {
 
-using HasSubstr;
+using ::testing::HasSubstr;
 
 TEST(Config, ReadsTypedValuesAndRecordsDefaults) {
   Config config = Config::parse("a: 3\nb: {c: 0.5, d: yes please, e: true}\nlist: [1, 2.5]\n");
