@@ -1,11 +1,13 @@
 // rehearse transcribe through the binary: text, times, long files, bad files.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
 #include "data/text/scoring.h"
 #include "tests/data/text_support.h"
@@ -18,6 +20,8 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
+
+namespace fs = std::filesystem;
 
 class Transcribe : public ::testing::Test {
  protected:
@@ -99,6 +103,46 @@ TEST_F(Transcribe, ABadFileCostsOneLineAndTheExitCode) {
   EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), 2);
   EXPECT_THAT(result.err, HasSubstr("bad.wav"));
   EXPECT_THAT(result.err, HasSubstr("absent.wav: expected an audio file; found no such file"));
+}
+
+// With standard input from a file.
+ProcessResult transcribe_from(const std::string& input, const std::vector<std::string>& arguments) {
+  std::vector<std::string> line = rehearse_ranks_line(1, {});
+  const auto binary =
+      std::find_if(line.begin(), line.end(), [](const auto& one) { return one.ends_with("/rehearse"); });
+  std::vector<std::string> all = {"sh",
+                                  "-c",
+                                  "input=$1; shift; exec \"$@\" < \"$input\"",
+                                  "sh",
+                                  input,
+                                  *binary,
+                                  "transcribe",
+                                  (toy_folder() / "run").string()};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return run_process(all);
+}
+
+TEST_F(Transcribe, PipesAndStandardInputAreReadLikeFiles) {
+  write_wav(path("a.wav"), toy_audio("ab cd"));
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  std::jthread feeder([&] { std::ofstream(path("pipe"), std::ios::binary) << std::ifstream(path("a.wav")).rdbuf(); });
+  const ProcessResult pipe = transcribe({path("pipe")});
+  EXPECT_EQ(pipe.exit_code, 0) << pipe.err;
+  EXPECT_EQ(pipe.out, path("pipe") + "\tab cd\n");
+  const ProcessResult input = transcribe_from(path("a.wav"), {"-"});
+  EXPECT_EQ(input.exit_code, 0) << input.err;
+  EXPECT_EQ(input.out, "-\tab cd\n");
+  const ProcessResult folder = transcribe({folder_.path().string()});
+  EXPECT_EQ(folder.exit_code, 3);
+  EXPECT_THAT(folder.err, HasSubstr("found a folder"));
+}
+
+TEST_F(Transcribe, ACutFileIsHeardWithAWarning) {
+  write_wav(path("a.wav"), toy_audio("ab cd ab cd"));
+  fs::resize_file(path("a.wav"), fs::file_size(path("a.wav")) / 2);
+  const ProcessResult result = transcribe({path("a.wav")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("warning: this file is cut off"));
 }
 
 TEST_F(Transcribe, AClickIsNoReasonToFail) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/readers/audio_reader.h"
+#include "data/sound/survey.h"
 #include "data/sound_file.h"
 #include "mutation.h"
 #include "tests/data/audio_support.h"
@@ -42,8 +43,9 @@ void expect_read_or_refused(const std::string& good, const TemporaryFolder& fold
     write_file(folder / "bad", round == 0 ? good : damaged);
     try {
       for (float sample : readers.read(folder / "bad", 0, 1, 16000)) ASSERT_TRUE(std::isfinite(sample));
-      EXPECT_GT(readers.duration_s(folder / "bad"), 0);
       ++read;
+      readers.hear(folder / "bad", {}, 16000);
+      EXPECT_GT(readers.duration_s(folder / "bad"), 0);
     } catch (const DataError&) {
       ++refused;
     }
@@ -59,7 +61,10 @@ INSTANTIATE_TEST_SUITE_P(Formats, AudioFuzz,
                                            std::pair("Flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16),
                                            std::pair("Vorbis", SF_FORMAT_OGG | SF_FORMAT_VORBIS),
                                            std::pair("Opus", SF_FORMAT_OGG | SF_FORMAT_OPUS),
-                                           std::pair("Mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III)),
+                                           std::pair("Mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III),
+                                           std::pair("Aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16),
+                                           std::pair("Wave64", SF_FORMAT_W64 | SF_FORMAT_PCM_16),
+                                           std::pair("Au", SF_FORMAT_AU | SF_FORMAT_PCM_16)),
                          [](const auto& info) { return info.param.first; });
 
 TEST_P(AudioFuzz, ADamagedFileIsReadOrRefused) {
@@ -68,6 +73,29 @@ TEST_P(AudioFuzz, ADamagedFileIsReadOrRefused) {
   const std::string good = sound_bytes(folder, GetParam().second, 16000);
   ASSERT_FALSE(good.empty()) << sf_strerror(nullptr);
   expect_read_or_refused(good, folder, RandomKey(seed).with(GetParam().first));
+  expect_read_or_refused(good + good, folder, RandomKey(seed).with(GetParam().first).with("joined"));
+}
+
+// The walks over frames, pages and chunks, without libsndfile: many more rounds.
+TEST_P(AudioFuzz, AWalkOverADamagedFileEnds) {
+  const uint64_t seed = testing::fuzz_seed();
+  TemporaryFolder folder;
+  const std::string good = sound_bytes(folder, GetParam().second, 16000);
+  const RandomKey key = RandomKey(seed).with(GetParam().first).with("walk");
+  for (int round = 0; round < 10 * kRounds; ++round) {
+    const size_t head = std::min(good.size(), size_t{1} << (round % 13 + 4));
+    const std::string bytes = testing::mutated(good.substr(0, head), key.with(round)) + good.substr(head);
+    if (bytes.empty()) continue;
+    const ByteSource source(std::as_bytes(std::span(bytes)), "memory");
+    try {
+      for (const SoundPiece& piece : survey_sound(source).pieces) {
+        ASSERT_LT(piece.begin, piece.end);
+        ASSERT_LE(piece.end, bytes.size());
+      }
+    } catch (const DataError&) {
+      continue;
+    }
+  }
 }
 
 }  // namespace
