@@ -97,9 +97,10 @@ int64_t SoundFile::count_frames() {
   for (bool is_there = go_to(0); is_there; is_there = go_to(piece_ + 1)) {
     const auto promised = handle_->promised_frames();
     const std::span<float> one_frame = std::span(block_).first(static_cast<size_t>(handle_->num_channels()));
-    const bool has_last =
-        promised && !handle_->is_float() && handle_->seek(*promised - 1) && handle_->read(one_frame) == 1;
-    counted += has_last ? *promised : decode_all();
+    const bool is_walked = survey_.pieces[piece_].is_counted;
+    const auto has_last = [&] { return handle_->seek(*promised - 1) && handle_->read(one_frame) == 1; };
+    const bool is_true = promised && (is_walked || (!handle_->is_float() && has_last()));
+    counted += is_true ? *promised : decode_all();
   }
   return counted;
 }

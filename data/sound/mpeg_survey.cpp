@@ -212,6 +212,7 @@ class MpegWalk {
   SoundPiece piece_of(const Run& run) {
     SoundPiece piece{{}, run.begin, run.end, true};
     if (run.format.layer != 3) return piece;
+    piece.is_counted = true;
     if (run.info.empty()) {
       piece.head = info_frame(run);
       return piece;

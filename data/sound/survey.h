@@ -17,6 +17,7 @@ struct SoundPiece {
   uint64_t begin = 0;
   uint64_t end = 0;
   bool starts_at_zero = true;  // its frames are numbered from 0, so that it can be sought in
+  bool is_counted = false;     // its frames were counted, and its header says how many there are
 };
 
 struct SoundSurvey {
