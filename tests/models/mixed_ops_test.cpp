@@ -7,6 +7,12 @@ namespace {
 
 using namespace testing_support;
 
+ForwardContext in(Precision precision) {
+  ForwardContext context;
+  context.precision = precision;
+  return context;
+}
+
 at::Tensor rounded(const at::Tensor& x, at::ScalarType type) {
   return x.to(type).to(at::kDouble);
 }
@@ -18,14 +24,14 @@ TEST(MixedOps, ProductsAreThoseOfRoundedOperands) {
   for (const auto& [precision, type] :
        {std::pair(Precision::kBfloat16, at::kBFloat16), {Precision::kFloat16, at::kHalf}}) {
     const at::Tensor exact = at::linear(rounded(x, type), rounded(weight, type), rounded(bias, type));
-    const at::Tensor found = mixed_linear(precision, x, weight, bias);
+    const at::Tensor found = mixed_linear(in(precision), x, weight, bias);
     EXPECT_EQ(found.scalar_type(), at::kFloat);
     const double unit = type == at::kHalf ? 0x1p-11 : 0x1p-8;
     EXPECT_LE(difference(found.to(at::kDouble), exact), 1.01 * unit * largest(exact)) << "one rounding of the result";
     EXPECT_GT(difference(found.to(at::kDouble), at::linear(x, weight, bias).to(at::kDouble)), 0);
     EXPECT_TRUE(rounded(found, type).equal(found.to(at::kDouble))) << "the result is on the grid";
   }
-  EXPECT_TRUE(mixed_linear(Precision::kFull, x, weight, bias).equal(at::linear(x, weight, bias)));
+  EXPECT_TRUE(mixed_linear(in(Precision::kFull), x, weight, bias).equal(at::linear(x, weight, bias)));
 }
 
 TEST(MixedOps, ConvolutionsAreThoseOfRoundedOperands) {
@@ -33,7 +39,7 @@ TEST(MixedOps, ConvolutionsAreThoseOfRoundedOperands) {
   for (const int64_t stride : {1, 2}) {
     const at::Tensor exact = at::conv2d(rounded(x, at::kBFloat16), rounded(weight, at::kBFloat16), {},
                                         at::IntArrayRef({1, stride}), at::IntArrayRef({0, 2}));
-    const at::Tensor found = mixed_conv(Precision::kBfloat16, x, weight, stride);
+    const at::Tensor found = mixed_conv(in(Precision::kBfloat16), x, weight.squeeze(2).permute({0, 2, 1}), stride);
     EXPECT_LE(difference(found.to(at::kDouble), exact), 1.01 * 0x1p-8 * largest(exact)) << stride;
   }
 }
