@@ -90,7 +90,7 @@ TEST_F(MetricsFile, ALineIsInTheFileBeforeTheWriterIsClosed) {
 
 TEST_F(MetricsFile, ValuesThatAreNotFiniteAreNullAndComeBackAsUnknown) {
   MetricsWriter(files_, path()).write(StepMetrics{.step = 1, .loss_per_token = INFINITY});
-  EXPECT_THAT(read_text(path()), HasSubstr("\"loss\":null"));
+  EXPECT_THAT(read_text(path()), HasSubstr("\"loss_per_token\":null"));
   EXPECT_TRUE(std::isnan(read_metrics(path()).steps.at(0).loss_per_token));
 }
 

@@ -40,12 +40,13 @@ TEST(FormatRate, HasTwoDigitsAndAShortExponent) {
 
 TEST(LogLine, TellsEverythingOnOneLine) {
   EXPECT_EQ(log_line(example()),
-            "step 420/1200 35% | pass 2.1 | loss 0.812 | CER 14.2% drawn 10.4/10% | lr 1.9e-3 | |g| 2.1 | "
+            "step 420/1200 35% | pass 2.1 | loss/token 0.812 | CER 14.2% drawn 10.4/10% | lr 1.9e-3 | |g| 2.1 | "
             "214 audio-s/s | ETA 3:12 | data 1 fwd 35 ctc 3 bwd 52 com 4 upd 2 %");
 }
 
 TEST(LogLine, ShowsADashForWhatIsUnknown) {
-  EXPECT_EQ(log_line({}), "step 0 0% | pass 0.0 | loss - | CER - drawn -/-% | lr - | |g| - | - audio-s/s | ETA -");
+  EXPECT_EQ(log_line({}),
+            "step 0 0% | pass 0.0 | loss/token - | CER - drawn -/-% | lr - | |g| - | - audio-s/s | ETA -");
 }
 
 TEST(LogLine, SkippedUpdatesAreSaid) {
@@ -67,7 +68,7 @@ TEST(StatusLine, NeverExceedsTheTerminal) {
 }
 
 TEST(StatusLine, ANarrowTerminalKeepsStepLossCerAndTimeLeft) {
-  EXPECT_EQ(status_line(example(), 80), "step 420/1200 35% | loss 0.812 | CER 14.2% drawn 10.4/10% | ETA 3:12");
+  EXPECT_EQ(status_line(example(), 80), "step 420/1200 35% | loss/token 0.812 | CER 14.2% drawn 10.4/10% | ETA 3:12");
   EXPECT_EQ(status_line(example(), 20), "step 420/1200 35%");
   EXPECT_EQ(status_line(example(), 9), "step 420…");
 }
