@@ -244,10 +244,9 @@ class Punctuation {
 
  private:
   bool is_word_at(size_t i) const { return i < text_.size() && is_word(text_[i]) && !is_apostrophe(text_[i]); }
-  // Apostrophes are decided by themselves: nothing else rests on them.
-  int32_t break_of(size_t i) const {
-    return i < text_.size() && !is_apostrophe(text_[i]) ? property(text_[i], UCHAR_WORD_BREAK) : U_WB_OTHER;
-  }
+  // As a neighbour. Apostrophes and separators (Unicode counts an Arabic decimal point among the digits) are decided by
+  // themselves: nothing else rests on them.
+  int32_t break_of(size_t i) const { return is_word_at(i) ? property(text_[i], UCHAR_WORD_BREAK) : U_WB_OTHER; }
 
   // Of the letter or digit before i, over its marks.
   int32_t break_before(size_t i) const {
@@ -257,7 +256,7 @@ class Punctuation {
 
   char32_t separator(size_t i) const {
     const char32_t c = text_[i];
-    const int32_t own = break_of(i), before = break_before(i), after = break_of(i + 1);
+    const int32_t own = property(c, UCHAR_WORD_BREAK), before = break_before(i), after = break_of(i + 1);
     const auto is_letter_break = [](int32_t value) { return value == U_WB_ALETTER || value == U_WB_HEBREW_LETTER; };
     if (is_letter_break(before) && is_letter_break(after)) {
       if (c == kHyphenationPoint || c == kMiddleDot) return kMiddleDot;

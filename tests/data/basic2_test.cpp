@@ -1,6 +1,7 @@
 // Hidden characters are written as \u…: ZWSP 200B, ZWNJ 200C, ZWJ 200D.
 #include <gtest/gtest.h>
 #include <unicode/brkiter.h>
+#include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
 
@@ -184,7 +185,9 @@ TEST(Basic2, IsIdempotentOnRandomTextInEveryLanguage) {
 
 // By another way than ours: ICU's case mapping of whole strings, and letters, marks and digits of what comes out.
 std::u32string letters_of(const std::string& text, const std::string& lang) {
-  icu::UnicodeString lower = icu::UnicodeString::fromUTF8(text);
+  UErrorCode status = U_ZERO_ERROR;  // a letter and its accent, however they were typed
+  icu::UnicodeString lower =
+      icu::Normalizer2::getNFCInstance(status)->normalize(icu::UnicodeString::fromUTF8(text), status);
   lower.toLower(icu::Locale(lang.c_str()));
   std::string bytes;
   lower.toUTF8String(bytes);

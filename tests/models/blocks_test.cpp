@@ -124,7 +124,9 @@ TEST_P(EveryBlock, InLowerPrecisionIsOffByAFewRoundingsAndKeepsItsType) {
     for (const at::Tensor& one : found) EXPECT_EQ(one.scalar_type(), at::kFloat);
     EXPECT_LE(relative_error(found[0], expected[0]), kOutputRoundings * rounding);
     // A rounding that flips the sign before a relu moves the gradient there by all of it.
-    EXPECT_LE(relative_error(found[1], expected[1]), kGradientRoundings * rounding);
+    const auto says = [](const char* word) { return GetParam().find(word) != std::string::npos; };
+    const bool has_relu = says("relu") || (!says("silu") && !says("transformer"));
+    EXPECT_LE(relative_error(found[1], expected[1]), kGradientRoundings * rounding + (has_relu ? 0.25 : 0));
   }
 }
 

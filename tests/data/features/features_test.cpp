@@ -136,7 +136,7 @@ TEST(Features, FloatAndDoubleSamplesMayTakeTurns) {
   const at::Tensor in_double = built.features->compute(samples, {3200}).x;
   EXPECT_EQ(in_double.scalar_type(), at::kDouble);
   EXPECT_TRUE(in_float.equal(built.features->compute(samples.to(at::kFloat), {3200}).x));
-  EXPECT_LT((in_float - in_double).abs().max().item<double>(), 1e-3);
+  EXPECT_LT((in_float - in_double).abs().max().item<double>(), 1e-2);
 }
 
 }  // namespace
