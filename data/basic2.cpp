@@ -165,8 +165,9 @@ bool is_spelling(const std::u32string& text, size_t i) {
   if (i == 0) return false;
   const char32_t before = text[i - 1], after = i + 1 < text.size() ? text[i + 1] : U' ';
   if (is_virama(before))
-    return i > 1 && extends(before) && is_word(text[i - 2]) && (text[i] == kJoiner || is_letter(after));
-  if (is_virama(after)) return is_letter(before) || extends(before);
+    return i > 1 && extends(before) && is_word(text[i - 2]) && !is_apostrophe(text[i - 2]) &&
+           (text[i] == kJoiner || (is_letter(after) && !is_apostrophe(after)));
+  if (is_virama(after)) return (is_letter(before) && !is_apostrophe(before)) || extends(before);
   if (text[i] == kJoiner) return false;
   size_t base = i - 1;
   while (base > 0 && extends(text[base])) --base;
@@ -274,7 +275,7 @@ class Punctuation {
     if (is_uzbek_ && has_before && (text_[i - 1] == U'o' || text_[i - 1] == U'g')) return kOkina;
     if (has_before && break_before(i) == U_WB_HEBREW_LETTER) {
       if (break_of(i + 1) == U_WB_HEBREW_LETTER) return kGeresh;
-      if (!has_after && (c == kGeresh || !begins_with_quote(i))) return kGeresh;
+      if (!has_after) return c == kGeresh || !begins_with_quote(i) ? kGeresh : U' ';
     }
     if (has_before && has_after) return U'\'';
     return is_letter(c) && (has_before || has_after) ? c : U' ';

@@ -211,7 +211,9 @@ std::vector<std::string> words_of(const std::string& text, const std::string& la
   UErrorCode status = U_ZERO_ERROR;
   const std::unique_ptr<icu::BreakIterator> words(
       icu::BreakIterator::createWordInstance(icu::Locale(lang.c_str()), status));
-  const icu::UnicodeString whole = icu::UnicodeString::fromUTF8(text).toLower(icu::Locale(lang.c_str()));
+  const icu::UnicodeString whole = icu::Normalizer2::getNFCInstance(status)
+                                       ->normalize(icu::UnicodeString::fromUTF8(text), status)
+                                       .toLower(icu::Locale(lang.c_str()));
   words->setText(whole);
   std::vector<std::string> result;
   for (int32_t from = words->first(), to = words->next(); to != icu::BreakIterator::DONE;
