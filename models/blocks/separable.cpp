@@ -19,6 +19,8 @@ class SeparableBlock : public Block {
     int64_t repeat = 1;
     int64_t squeeze_excite = 8;
     bool residual = true;
+    bool projects_always = false;  // shortcut: projected
+    bool has_bias = true;
     LayerEnd end;
 
     static Options from(ConfigNode& node) {
@@ -33,6 +35,8 @@ class SeparableBlock : public Block {
         node.fail("squeeze_excite", concat("expected at most the number of channels, ", options.channels, "; found ",
                                            options.squeeze_excite));
       options.residual = node.boolean("residual", options.residual);
+      options.projects_always = node.choice("shortcut", "plain", {"plain", "projected"}) == "projected";
+      options.has_bias = node.boolean("bias", options.has_bias);
       options.end = LayerEnd::from(node);
       return options;
     }
@@ -50,17 +54,13 @@ class SeparableBlock : public Block {
       repeat.depthwise =
           store.weight(concat(name, "depthwise.", r, ".weight"), {options.kernel, channels}, options.kernel);
       repeat.pointwise = store.weight(concat(name, "pointwise.", r, ".weight"), {options.channels, channels}, channels);
-      repeat.bias = store.constant(concat(name, "pointwise.", r, ".bias"), {options.channels}, 0);
+      if (options.has_bias) repeat.bias = store.constant(concat(name, "pointwise.", r, ".bias"), {options.channels}, 0);
       repeat.norm = Norm::create(options.end.norm, context, concat(name, "norm.", r), options.channels);
       repeats_.push_back(std::move(repeat));
       channels = options.channels;
     }
     if (options.squeeze_excite > 0) create_squeeze_excite(store, name);
-    if (options.residual && (context.input_channels != options.channels || options.stride != 1)) {
-      residual_ =
-          store.weight(name + "residual.weight", {options.channels, context.input_channels}, context.input_channels);
-      residual_bias_ = store.constant(name + "residual.bias", {options.channels}, 0);
-    }
+    if (options.residual) create_shortcut(context, name);
   }
 
   Sequence forward(const Sequence& input, const ForwardContext& context) override {
@@ -73,7 +73,7 @@ class SeparableBlock : public Block {
     std::optional<at::Tensor> gate;
     std::optional<at::Tensor> residual;
     if (options_.squeeze_excite > 0) gate = excitation(sequence);
-    if (options_.residual) residual = shortcut(input.x, context);
+    if (options_.residual) residual = shortcut(input, sequence.lengths, context);
     sequence.x = fused_gate(sequence.x, gate, residual, sequence.lengths,
                             options_.end.epilogue(context, index_, repeats_.size() - 1));
     return sequence;
@@ -87,9 +87,20 @@ class SeparableBlock : public Block {
     int64_t stride = 1;
     at::Tensor depthwise;  // [K, C]
     at::Tensor pointwise;  // [O, C]
-    at::Tensor bias;       // [O]
+    at::Tensor bias;       // [O] or undefined
     std::unique_ptr<Norm> norm;
   };
+
+  // Plain: a projection where shapes differ. Projected: one with a norm in every block, as the published networks have.
+  void create_shortcut(const Context& context, const std::string& name) {
+    const int64_t inputs = context.input_channels, outputs = options_.channels;
+    if (!options_.projects_always && inputs == outputs && options_.stride == 1) return;
+    residual_ = context.store->weight(name + "residual.weight", {outputs, inputs}, inputs);
+    if (options_.projects_always)
+      residual_norm_ = Norm::create(options_.end.norm, context, name + "residual_norm", outputs);
+    else
+      residual_bias_ = context.store->constant(name + "residual.bias", {outputs}, 0);
+  }
 
   void create_squeeze_excite(ParameterStore& store, const std::string& name) {
     const int64_t channels = options_.channels;
@@ -107,7 +118,8 @@ class SeparableBlock : public Block {
     const std::vector<int64_t> lengths = strided_lengths(input.lengths, repeat.stride);
     // Its bias is added inside the norm's pass.
     const at::Tensor mixed = mixed_linear(context, filtered, repeat.pointwise, {});
-    return {repeat.norm->forward(mixed, repeat.bias, lengths, context, epilogue), lengths};
+    const auto bias = repeat.bias.defined() ? std::optional(repeat.bias) : std::nullopt;
+    return {repeat.norm->forward(mixed, bias, lengths, context, epilogue), lengths};
   }
 
   // Sigmoid gates [B, O] from the mean over real frames (Hu et al. 2018, over time).
@@ -121,10 +133,12 @@ class SeparableBlock : public Block {
     return at::sigmoid(at::linear(hidden, excite_, excite_bias_));
   }
 
-  at::Tensor shortcut(const at::Tensor& x, const ForwardContext& context) const {
+  at::Tensor shortcut(const Sequence& input, const std::vector<int64_t>& lengths, const ForwardContext& context) const {
+    const at::Tensor& x = input.x;
     if (!residual_.defined()) return x;
     const at::Tensor kept = options_.stride == 1 ? x : x.slice(1, 0, x.size(1), options_.stride);
-    return mixed_linear(context, kept, residual_, residual_bias_);
+    const at::Tensor projected = mixed_linear(context, kept, residual_, residual_bias_);
+    return residual_norm_ ? residual_norm_->forward(projected, {}, lengths, context, {}) : projected;
   }
 
   Options options_;
@@ -132,6 +146,7 @@ class SeparableBlock : public Block {
   std::vector<Repeat> repeats_;
   at::Tensor squeeze_, squeeze_bias_, excite_, excite_bias_;
   at::Tensor residual_, residual_bias_;
+  std::unique_ptr<Norm> residual_norm_;
 };
 
 REHEARSE_REGISTER(Block, "separable", SeparableBlock);

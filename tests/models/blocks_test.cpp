@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "models/fused_ops.h"
 #include "models/mixed_ops.h"
@@ -25,6 +26,8 @@ std::vector<std::string> block_lines() {
   }
   lines.push_back("{type: separable, channels: 12, kernel: 5, dilation: 3, residual: false, squeeze_excite: 0}");
   lines.push_back("{type: separable, channels: 18, kernel: 3, repeat: 3, dropout: 0.5, activation: silu}");
+  lines.push_back("{type: separable, channels: 12, kernel: 3, shortcut: projected, bias: false, norm: batch}");
+  lines.push_back("{type: separable, channels: 18, kernel: 3, stride: 2, shortcut: projected, activation: silu}");
   lines.push_back("{type: subsample, channels: 10, factor: 8, kernel: 5, norm: batch}");
   lines.push_back("{type: transformer, heads: 3, ff: 20, activation: relu}");
   return lines;
@@ -212,6 +215,24 @@ TEST(BatchNorm, OverTwoRanksEqualsOneBatch) {
     for (size_t i = 0; i < half.store.buffers().size(); ++i)
       EXPECT_LE(difference(half.store.buffers()[i].tensor, whole.store.buffers()[i].tensor), 1e-12);
   }
+}
+
+// Libtorch's own operators, in another order of dimensions.
+TEST(Separable, AProjectedShortcutIsAProductAndANorm) {
+  BuiltBlock built("{type: separable, channels: 12, kernel: 3, squeeze_excite: 0, shortcut: projected, bias: false}",
+                   kChannels, at::kDouble);
+  std::map<std::string, at::Tensor> named;
+  for (const Parameter& one : built.store.parameters()) named[one.name.substr(9)] = one.tensor.detach();
+  EXPECT_FALSE(named.contains("pointwise.0.bias") || named.contains("residual.bias"));
+  const at::Tensor x = noise({2, 20, kChannels}, 4);
+  const auto norm = [&](const at::Tensor& y, const std::string& name) {
+    return at::layer_norm(y, {12}, named.at(name + ".weight"), named.at(name + ".bias"), 1e-5);
+  };
+  const at::Tensor kernel = named.at("depthwise.0.weight").transpose(0, 1).unsqueeze(1);  // [C, 1, K]
+  const at::Tensor filtered = at::conv1d(x.transpose(1, 2), kernel, {}, 1, 1, 1, /*groups=*/kChannels).transpose(1, 2);
+  const at::Tensor main = norm(at::linear(filtered, named.at("pointwise.0.weight")), "norm.0");
+  const at::Tensor expected = at::relu(main + norm(at::linear(x, named.at("residual.weight")), "residual_norm"));
+  EXPECT_LE(difference(built.block->forward({x, {20, 20}}, {}).x, expected), 1e-10);
 }
 
 TEST(ParameterStore, ValuesDependOnSeedAndNameAlone) {
