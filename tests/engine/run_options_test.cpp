@@ -81,6 +81,15 @@ TEST_F(RunOptionsTest, ANormsGroupsAreOneKeyUnderBothNames) {
   EXPECT_NE(with("norm_groups: 4"), with("norm_groups: 2"));
 }
 
+TEST_F(RunOptionsTest, KeysOfABlockThatCameLaterDoNotChangeTheTrajectoryOfOldRuns) {
+  const auto with = [&](const std::string& keys) {
+    return hash_of(needed() + "budget: {steps: 10}\nmodel: {blocks: [{type: separable" + keys + "}]}\n");
+  };
+  EXPECT_EQ(with(", shortcut: plain, bias: true"), with(""));
+  EXPECT_NE(with(", shortcut: projected"), with(""));
+  EXPECT_NE(with(", bias: false"), with(""));
+}
+
 TEST_F(RunOptionsTest, ConstantsThatBecameKeysDoNotChangeTheTrajectoryOfOldRuns) {
   const std::string usual = hash();
   for (const char* same :

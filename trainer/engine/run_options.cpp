@@ -115,9 +115,12 @@ void drop_what_changes_nothing(ConfigValue& root) {
   drop(root, "precision", is("float32"));
   if (const ConfigValue* model = root.find("model"))
     if (const ConfigValue* blocks = model->find("blocks"))
-      for (const auto& block : blocks->list)
+      for (const auto& block : blocks->list) {
         for (auto& [key, value] : block->map)
           if (key == "norm_groups") key = "groups";  // its first name
+        drop(*block, "shortcut", is("plain"));
+        drop(*block, "bias", is("true"));
+      }
   if (ConfigValue* curriculum = root.find("curriculum"))
     for (const auto& [key, usual] : kCurriculumConstants) drop(*curriculum, key, is_number(usual));
   if (ConfigValue* data = root.find("data")) {
