@@ -74,13 +74,15 @@ class TwoHostsRun : public ::testing::Test {
     for (const std::string& line : complaints(result.err))
       if (line.find("rank 0 of 2") != std::string::npos) RecordProperty("message", line);
   }
+  // These hosts are namespaces of one machine: its processes are seen to end, those of another one fall silent.
+  static auto names_rank_1() {
+    return ::testing::AnyOf(HasSubstr("rank 1 is gone (host-2, process "), HasSubstr("rank 1 (host-2, process "));
+  }
   // Rank 0 says that rank 1 is not there, and the launcher that a peer failed.
   void expect_peer_failure(const ProcessResult& result) {
     record(result);
     EXPECT_EQ(result.exit_code, 4) << result.err;
-    EXPECT_THAT(complaints(result.err),
-                Contains(AllOf(HasSubstr("rank 0 of 2: step "), HasSubstr("rank 1 (host-2, process "))))
-        << result.err;
+    EXPECT_THAT(complaints(result.err), Contains(AllOf(HasSubstr("rank 0 of 2: step "), names_rank_1()))) << result.err;
   }
 
   TemporaryFolder folder_{"two_hosts"};
@@ -143,7 +145,7 @@ TEST_F(TwoHostsRun, AKilledRankEndsTheOtherHostsToo) {
   const ProcessResult result = process_->wait(20);
   record(result);
   EXPECT_NE(result.exit_code, 0);
-  EXPECT_THAT(complaints(result.err), Contains(HasSubstr("rank 1 (host-2"))) << result.err;
+  EXPECT_THAT(complaints(result.err), Contains(names_rank_1())) << result.err;
   expect_all_over(killed, 25);
   expect_resume_equals_unbroken();
 }

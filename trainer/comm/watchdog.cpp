@@ -276,8 +276,8 @@ std::string Watchdog::State::judge() {
       return concat(place(), ": rank ", rank, " failed: ", peer.beat.note, "; see its log");
     }
     if (peer.is_visible && ::kill(peer.process, 0) != 0 && errno == ESRCH)
-      return concat(place(), ": rank ", rank, " is gone (process ", peer.process, " ended without a word at step ",
-                    peer.beat.step, "); resume with --resume auto");
+      return concat(place(), ": rank ", rank, " is gone (", peer.host, ", process ", peer.process,
+                    " ended without a word at step ", peer.beat.step, "); resume with --resume auto");
   }
   return is_inside ? judge_wait() : "";
 }
