@@ -71,7 +71,7 @@ struct BatchNormCall : torch::CustomClassHolder {
   at::Tensor mask;      // [B, T, 1]
   at::Tensor mean;      // [C] filled by forward
   at::Tensor variance;  // [C]
-  double count = 0;     // real frames over all ranks
+  at::Tensor count;     // [] double: real frames over all ranks, at least 1
 };
 
 // Statistics over the real frames of all ranks: Σx, Σx² and the count travel together in double.
@@ -82,7 +82,7 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
     const at::Tensor real = (x * call->mask).to(at::kDouble);
     at::Tensor sums = at::cat({frame_sum(real), frame_sum(real.square()), call->mask.sum().to(at::kDouble).view({1})});
     if (call->all_reduce_sum) call->all_reduce_sum(sums);
-    call->count = std::max(1.0, sums[2 * channels].item<double>());
+    call->count = sums[2 * channels].clamp_min(1.0);
     const at::Tensor mean = sums.slice(0, 0, channels) / call->count;
     const at::Tensor variance = (sums.slice(0, channels, 2 * channels) / call->count - mean.square()).clamp_min(0);
     call->mean = mean.to(x.scalar_type());
@@ -109,6 +109,14 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
     return {dx, dweight, dshift, at::Tensor()};
   }
 };
+
+// target += factor · scale · x, with a scale that a device keeps to itself: reading it would make the host wait.
+void add_scaled(at::Tensor& target, const at::Tensor& x, const at::Tensor& scale, double factor) {
+  if (target.is_cpu())
+    target.add_(x, factor * scale.item<double>());
+  else
+    target.addcmul_(x, scale.to(x.scalar_type()), factor);
+}
 
 // Running statistics follow torch: momentum 0.1, unbiased variance. Evaluation uses them. They become those of the
 // update with the update: moved once per micro-batch or, where each micro-batch is a group of its own, by the mean. A
@@ -145,15 +153,16 @@ class BatchNorm : public Norm {
 
  private:
   void measure(const BatchNormCall& call) {
-    const double unbias = call.count / std::max(1.0, call.count - 1);
+    const at::Tensor unbias = call.count / (call.count - 1).clamp_min(1.0);
     if (mean_.sum.defined()) {
       mean_.sum.add_(call.mean);
-      variance_.sum.add_(call.variance, unbias);
+      add_scaled(variance_.sum, call.variance, unbias, 1);
       return;
     }
     mean_.next.mul_(1 - kBufferMomentum).add_(call.mean, kBufferMomentum);
-    variance_.next.mul_(1 - kBufferMomentum).add_(call.variance, kBufferMomentum * unbias);
+    add_scaled(variance_.next.mul_(1 - kBufferMomentum), call.variance, unbias, kBufferMomentum);
   }
+
   AllReduceSum all_reduce_sum_;
   at::Tensor weight_;
   at::Tensor shift_;
