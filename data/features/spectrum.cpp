@@ -40,6 +40,7 @@ Spectrum::Spectrum(const Options& options, int sample_rate_hz)
 
 std::vector<int64_t> Spectrum::lengths(const std::vector<int64_t>& num_samples) const {
   std::vector<int64_t> frames;
+  frames.reserve(num_samples.size());
   for (int64_t samples : num_samples) frames.push_back(num_frames(samples));
   return frames;
 }
