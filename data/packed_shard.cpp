@@ -27,7 +27,7 @@ class Hid {
   }
   Hid(const Hid&) = delete;
   Hid& operator=(const Hid&) = delete;
-  operator hid_t() const { return id_; }
+  operator hid_t() const { return id_; }  // NOLINT(google-explicit-constructor): it stands for its number
 
  private:
   hid_t id_;

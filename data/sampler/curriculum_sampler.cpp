@@ -57,7 +57,7 @@ CerTable CurriculumSampler::make_table(const Context& context, const DomainLayou
       const size_t quantile = rank * bins.unseen / order.size();
       bin_of[order[rank]] = static_cast<uint8_t>(bins.seen + quantile);
       const double prior = 0.8 + 0.2 * static_cast<double>(quantile) / static_cast<double>(bins.unseen);
-      cer_of[order[rank]] = static_cast<uint16_t>(prior * CerTable::kMaxCer + 0.5);
+      cer_of[order[rank]] = static_cast<uint16_t>(std::lround(prior * CerTable::kMaxCer));
     }
   }
   return CerTable(sizes_of(layout), bins.total(), bin_of, cer_of);
@@ -195,7 +195,7 @@ void CurriculumSampler::apply(uint64_t step, const Observation& observation, std
   }
   if (observation.is_infeasible) return;
   REHEARSE_CHECK(std::isfinite(observation.cer), "a CER is a ratio of counts");
-  const auto cer = static_cast<uint16_t>(std::clamp(observation.cer, 0.0, 1.0) * CerTable::kMaxCer + 0.5);
+  const auto cer = static_cast<uint16_t>(std::lround(std::clamp(observation.cer, 0.0, 1.0) * CerTable::kMaxCer));
   const double exact = static_cast<double>(cer) / CerTable::kMaxCer;
   Domain& domain = domains_[d];
   domain.realised.observe(observation.draw.bin, exact);
@@ -203,7 +203,7 @@ void CurriculumSampler::apply(uint64_t step, const Observation& observation, std
   ++errors[d].draws;
   errors[d].sum += domain.controller.target() - exact;
 
-  const auto weight = static_cast<int64_t>(options_.ema_new_weight * 65536 + 0.5);
+  const auto weight = static_cast<int64_t>(std::lround(options_.ema_new_weight * 65536));
   const int64_t old = table_.is_seen(i) ? table_.cer(i) : cer;
   const int64_t value = old + (((cer - old) * weight + 32768) >> 16);
   quarantine_.apply(

@@ -249,7 +249,7 @@ void CurriculumSampler::take_measured(size_t d, std::span<const Measured> measur
   std::vector<double> sum(bins_.total(), 0), count(bins_.total(), 0);
   for (const Measured& one : measured) {
     const double cer = std::clamp(one.cer, 0.0, 1.0);
-    const auto value = static_cast<uint16_t>(cer * CerTable::kMaxCer + 0.5);
+    const auto value = static_cast<uint16_t>(std::lround(cer * CerTable::kMaxCer));
     sum[table_.bin(one.utterance)] += cer;
     count[table_.bin(one.utterance)] += 1;
     table_.set_flags(one.utterance, true, false, 0);
@@ -258,7 +258,7 @@ void CurriculumSampler::take_measured(size_t d, std::span<const Measured> measur
   for (uint32_t i = layout_.first(d); i < layout_.first(d) + layout_.size(d); ++i) {
     const size_t bin = table_.bin(i);
     if (table_.is_seen(i) || count[bin] == 0) continue;
-    table_.update(d, i, static_cast<uint16_t>(sum[bin] / count[bin] * CerTable::kMaxCer + 0.5), bin);
+    table_.update(d, i, static_cast<uint16_t>(std::lround(sum[bin] / count[bin] * CerTable::kMaxCer)), bin);
   }
 }
 

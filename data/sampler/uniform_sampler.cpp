@@ -1,6 +1,7 @@
 // "uniform": domain by share, then every utterance of the domain once per pass in a keyed order. What is observed is
 // remembered as a curriculum remembers it, for fine-tuning and for the list of doubtful texts; it changes no draw.
 #include <algorithm>
+#include <cmath>
 
 #include "data/sampler/curriculum_sampler.h"
 #include "data/sampler/domain_shares.h"
@@ -56,7 +57,7 @@ class UniformSampler : public Sampler {
       if (o.is_infeasible && !o.is_bad_file) continue;
       mark(o.draw.utterance, o.is_bad_file);
       if (!o.is_bad_file)
-        drawn_[layout_.domain_of(o.draw.utterance)].add(step, static_cast<uint16_t>(cer * 65535 + 0.5), false);
+        drawn_[layout_.domain_of(o.draw.utterance)].add(step, static_cast<uint16_t>(std::lround(cer * 65535)), false);
     }
   }
 

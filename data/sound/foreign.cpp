@@ -19,7 +19,7 @@ struct Magic {
   const char* advice;
 };
 
-using std::string_view_literals::operator""sv;
+using namespace std::string_view_literals;
 
 // In this order: the more exact first.
 constexpr const char* kToConvert = "";

@@ -31,6 +31,7 @@ void for_each_index(int64_t count, int jobs, const std::function<void(int64_t)>&
   };
   {
     std::vector<std::jthread> threads;
+    threads.reserve(static_cast<size_t>(jobs));
     for (int job = 0; job < jobs; ++job) threads.emplace_back(run);
   }
   if (failure) std::rethrow_exception(failure);
