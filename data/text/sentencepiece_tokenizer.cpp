@@ -67,6 +67,7 @@ class SentencepieceTokenizer final : public Tokenizer {
 
   std::string decode(const std::vector<int32_t>& tokens) const override {
     std::vector<int> ids;
+    ids.reserve(tokens.size());
     for (int32_t token : tokens) ids.push_back(id_of(token));
     std::string text;
     const auto status = processor_.Decode(ids, &text);

@@ -270,6 +270,7 @@ GreedyPath ctc_collapse(std::span<const int32_t> best, int32_t blank) {
   return path;
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type takes none
 #define REHEARSE_CTC(T)                                                                                                \
   REHEARSE_SIMD_CLONES CtcOutcome ctc_loss_and_gradient(const T* logits, int64_t frames, int64_t classes,              \
                                                         std::span<const int32_t> target, int32_t blank, double weight, \
@@ -279,6 +280,7 @@ GreedyPath ctc_collapse(std::span<const int32_t> best, int32_t blank) {
   GreedyPath ctc_greedy(const T* logits, int64_t frames, int64_t classes, int32_t blank) {                             \
     return greedy(logits, frames, classes, blank);                                                                     \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 REHEARSE_CTC(float)
 REHEARSE_CTC(double)
 #undef REHEARSE_CTC

@@ -58,6 +58,15 @@ class FakeCollectives : public DeviceCollectives {
     MPI_Allreduce(MPI_IN_PLACE, values.values, static_cast<int>(values.count),
                   values.element == DeviceSpan::Element::kDouble ? MPI_DOUBLE : MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
   }
+  void reduce_slices(DeviceSpan values, const std::vector<size_t>& bounds, const Mark&) override {
+    begin("scatter");
+    for (size_t rank = 0; rank + 1 < bounds.size(); ++rank) {
+      float* slice = static_cast<float*>(values.values) + bounds[rank];
+      const bool is_own = static_cast<int>(rank) == world().rank();
+      MPI_Reduce(is_own ? MPI_IN_PLACE : slice, slice, static_cast<int>(bounds[rank + 1] - bounds[rank]), MPI_FLOAT,
+                 MPI_SUM, static_cast<int>(rank), MPI_COMM_WORLD);
+    }
+  }
   void all_gather_slices(DeviceSpan values, const std::vector<size_t>& bounds, const Mark&) override {
     begin("gather");
     for (size_t rank = 0; rank + 1 < bounds.size(); ++rank)
@@ -187,6 +196,22 @@ TEST(DeviceCommunicator, GathersSlicesOnTheDeviceAndThroughTheHost) {
       communicator.finish();
     }
     EXPECT_EQ(memory, (std::vector<float>{1, 2, 2})) << (is_staged ? "through the host" : "on the device");
+  }
+}
+
+TEST(DeviceCommunicator, ReducesSlicesOnTheDeviceAndThroughTheHost) {
+  for (const bool is_staged : {false, true}) {
+    FakeCollectives::Facts facts;
+    facts.is_one_device = is_staged;
+    const auto own = static_cast<float>(world().rank() + 1);
+    std::vector<float> memory = {own, own, own};
+    {
+      DeviceCommunicator communicator(world(), options(), std::make_unique<FakeCollectives>(memory, facts), true);
+      communicator.reduce_slices(on_device(memory), {0, 1, 3}, "slices").get();
+      communicator.finish();
+    }
+    const auto slice = world().rank() == 0 ? std::vector<size_t>{0} : std::vector<size_t>{1, 2};
+    for (const size_t i : slice) EXPECT_EQ(memory[i], 3) << (is_staged ? "through the host" : "on the device");
   }
 }
 

@@ -81,6 +81,53 @@ TEST_P(Exchange, SumsInTheOrderOfRanksThenOfHosts) {
   expect_sum_in_order<float>(exchange_, hosts(), 1'200'003);  // more than a slot: several rounds
 }
 
+template <class T>
+void expect_sums_of_slices(MpiExchange& exchange, size_t count, const std::vector<size_t>& bounds) {
+  std::vector<T> whole(count);
+  for (size_t i = 0; i < count; ++i) whole[i] = from_float<T>(value_of(rank(), i));
+  std::vector<T> sliced = whole;
+  ASSERT_EQ(exchange.sum(std::span<T>(whole)), 0);
+  ASSERT_EQ(exchange.sum_slices(std::span<T>(sliced), bounds), 0);
+  const auto r = static_cast<size_t>(rank());
+  ASSERT_EQ(std::memcmp(&whole[bounds[r]], &sliced[bounds[r]], (bounds[r + 1] - bounds[r]) * sizeof(T)), 0) << count;
+}
+
+// Equal slices, all on one rank, and slices of which some are empty; several rounds.
+TEST_P(Exchange, SumsOfASliceAreThoseOfTheWhole) {
+  for (const size_t count : {size_t{7}, size_t{1025}, size_t{100'007}, size_t{1'200'003}}) {
+    std::vector<std::vector<size_t>> cuts(3);
+    for (int r = 0; r <= size(); ++r) {
+      cuts[0].push_back(count * static_cast<size_t>(r) / static_cast<size_t>(size()));
+      cuts[1].push_back(r == 0 ? 0 : count);
+      cuts[2].push_back(count * static_cast<size_t>(r / 2 * 2) / static_cast<size_t>(size() + 1) / 2);
+    }
+    cuts[2].back() = count;
+    for (const std::vector<size_t>& bounds : cuts) {
+      expect_sums_of_slices<float>(exchange_, count, bounds);
+      expect_sums_of_slices<Bfloat16>(exchange_, count, bounds);
+    }
+  }
+}
+
+// Each host sends every other one the slices of that one's ranks and gets its own: half the bytes of a whole sum.
+TEST(Slices, CostHalfTheBytesBetweenHosts) {
+  MpiExchange exchange(rank());
+  std::vector<float> values(240'000, 1);
+  std::vector<size_t> bounds;
+  for (size_t r = 0; r <= static_cast<size_t>(size()); ++r)
+    bounds.push_back(values.size() * r / static_cast<size_t>(size()));
+  const auto sent = [&](auto&& call) {
+    const Traffic before = exchange.traffic();
+    EXPECT_EQ(call(), 0);
+    const Traffic now = exchange.traffic();
+    return std::pair(now.messages - before.messages, now.message_bytes - before.message_bytes);
+  };
+  const auto whole = sent([&] { return exchange.sum(std::span<float>(values)); });
+  const auto slices = sent([&] { return exchange.sum_slices(std::span<float>(values), bounds); });
+  EXPECT_EQ(slices.first * 2, whole.first);
+  EXPECT_EQ(slices.second * 2, whole.second);
+}
+
 TEST_P(Exchange, GathersSlicesOfAnySize) {
   for (const size_t unit : {size_t{1}, size_t{100'003}, size_t{900'001}}) {
     std::vector<size_t> bounds = {3};  // what is in no slice stays

@@ -29,6 +29,12 @@ class FakeCommunicator : public Communicator {
     }
     return done();
   }
+  std::future<void> reduce_slices(std::span<float> values, std::vector<size_t>, const std::string& what) override {
+    return reduce(values, what);
+  }
+  std::future<void> reduce_slices(std::span<Bfloat16> values, std::vector<size_t>, const std::string& what) override {
+    return all_reduce_sum(values, what);
+  }
   // The other ranks hold what this one holds.
   std::future<void> all_gather_slices(std::span<float>, std::vector<size_t>, const std::string& what) override {
     calls.push_back(what);

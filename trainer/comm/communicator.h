@@ -55,14 +55,24 @@ class Communicator {
   virtual std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) = 0;
   // Each addition is made in float and rounded to the nearest bfloat16.
   virtual std::future<void> all_reduce_sum(std::span<Bfloat16> values, const std::string& what) = 0;
+  // The same sums, of which each rank needs a slice: afterwards values bounds[rank] … bounds[rank + 1] - 1 are theirs,
+  // and the others are anything. size() + 1 bounds from 0 to the values' number.
+  virtual std::future<void> reduce_slices(std::span<float> values, std::vector<size_t> bounds,
+                                          const std::string& what) = 0;
+  virtual std::future<void> reduce_slices(std::span<Bfloat16> values, std::vector<size_t> bounds,
+                                          const std::string& what) = 0;
   // Every rank's bytes, in rank order; sizes may differ.
   virtual std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
                                                                       const std::string& what) = 0;
   // In place: afterwards every rank holds, of each rank r, its values bounds[r] … bounds[r + 1] - 1. size() + 1 bounds.
   virtual std::future<void> all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
                                               const std::string& what) = 0;
-  // The same for device memory: float, double or bfloat16, the slices float. A bug where no device is connected.
+  // The same for device memory: float, double or bfloat16, gathered slices float. A bug where no device is connected.
   virtual std::future<void> all_reduce_sum(DeviceSpan, const std::string& what) {
+    REHEARSE_CHECK(false, what, ": no device is connected");
+    return {};
+  }
+  virtual std::future<void> reduce_slices(DeviceSpan, std::vector<size_t>, const std::string& what) {
     REHEARSE_CHECK(false, what, ": no device is connected");
     return {};
   }

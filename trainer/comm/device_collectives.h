@@ -37,6 +37,8 @@ class DeviceCollectives {
   virtual void connect(int rank, int size, std::span<const std::byte> id) = 0;
   // In place, once `after` is reached.
   virtual void all_reduce_sum(DeviceSpan values, const Mark& after) = 0;
+  // In place, once `after` is reached, of float or bfloat16; see Communicator::reduce_slices.
+  virtual void reduce_slices(DeviceSpan values, const std::vector<size_t>& bounds, const Mark& after) = 0;
   // In place, once `after` is reached; see Communicator::all_gather_slices.
   virtual void all_gather_slices(DeviceSpan values, const std::vector<size_t>& bounds, const Mark& after) = 0;
   virtual bool poll() = 0;   // true: the last call is through, and another may follow

@@ -167,6 +167,20 @@ std::future<void> DeviceCommunicator::all_reduce_sum(DeviceSpan values, const st
   }
 }
 
+std::future<void> DeviceCommunicator::reduce_slices(DeviceSpan values, std::vector<size_t> bounds,
+                                                    const std::string& what) {
+  if (!is_staged_) {
+    const Mark after = collectives_->mark();
+    return start(what, values.size_bytes(), [=, this] { collectives_->reduce_slices(values, bounds, after); });
+  }
+  return stage(values, what, [=, this](std::span<std::byte> copy) {
+    if (values.element == DeviceSpan::Element::kBfloat16)
+      mpi_.reduce_slices_now(std::span(reinterpret_cast<Bfloat16*>(copy.data()), values.count), bounds, what);
+    else
+      mpi_.reduce_slices_now(std::span(reinterpret_cast<float*>(copy.data()), values.count), bounds, what);
+  });
+}
+
 std::future<void> DeviceCommunicator::all_gather_slices(DeviceSpan values, std::vector<size_t> bounds,
                                                         const std::string& what) {
   if (!is_staged_) {
@@ -188,6 +202,16 @@ std::future<void> DeviceCommunicator::all_reduce_sum(std::span<double> values, c
 
 std::future<void> DeviceCommunicator::all_reduce_sum(std::span<Bfloat16> values, const std::string& what) {
   return mpi_.all_reduce_sum(values, what);
+}
+
+std::future<void> DeviceCommunicator::reduce_slices(std::span<float> values, std::vector<size_t> bounds,
+                                                    const std::string& what) {
+  return mpi_.reduce_slices(values, std::move(bounds), what);
+}
+
+std::future<void> DeviceCommunicator::reduce_slices(std::span<Bfloat16> values, std::vector<size_t> bounds,
+                                                    const std::string& what) {
+  return mpi_.reduce_slices(values, std::move(bounds), what);
 }
 
 std::future<void> DeviceCommunicator::all_gather_slices(std::span<float> values, std::vector<size_t> bounds,

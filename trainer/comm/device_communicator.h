@@ -24,6 +24,11 @@ class DeviceCommunicator : public Communicator {
   std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) override;
   std::future<void> all_reduce_sum(std::span<Bfloat16> values, const std::string& what) override;
   std::future<void> all_reduce_sum(DeviceSpan values, const std::string& what) override;
+  std::future<void> reduce_slices(std::span<float> values, std::vector<size_t> bounds,
+                                  const std::string& what) override;
+  std::future<void> reduce_slices(std::span<Bfloat16> values, std::vector<size_t> bounds,
+                                  const std::string& what) override;
+  std::future<void> reduce_slices(DeviceSpan values, std::vector<size_t> bounds, const std::string& what) override;
   std::future<void> all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
                                       const std::string& what) override;
   std::future<void> all_gather_slices(DeviceSpan values, std::vector<size_t> bounds, const std::string& what) override;

@@ -205,6 +205,14 @@ template void MpiCommunicator::reduce_now(std::span<float>, const std::string&);
 template void MpiCommunicator::reduce_now(std::span<double>, const std::string&);
 template void MpiCommunicator::reduce_now(std::span<Bfloat16>, const std::string&);
 
+template <class T>
+void MpiCommunicator::reduce_slices_now(std::span<T> values, const std::vector<size_t>& bounds,
+                                        const std::string& what) {
+  check(exchange_.sum_slices(values, bounds), what);
+}
+template void MpiCommunicator::reduce_slices_now(std::span<float>, const std::vector<size_t>&, const std::string&);
+template void MpiCommunicator::reduce_slices_now(std::span<Bfloat16>, const std::vector<size_t>&, const std::string&);
+
 void MpiCommunicator::gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what) {
   for (size_t& bound : bounds) bound *= sizeof(float);
   check(exchange_.gather(std::as_writable_bytes(values), bounds), what);
@@ -245,10 +253,31 @@ std::future<void> MpiCommunicator::all_reduce_sum(std::span<Bfloat16> values, co
   return submit_sum(values, what);
 }
 
+void MpiCommunicator::expect_slices(const std::vector<size_t>& bounds, size_t count) const {
+  REHEARSE_CHECK(bounds.size() == static_cast<size_t>(size_) + 1 && bounds.back() <= count,
+                 "one slice a rank, inside the values");
+}
+
+template <class T>
+std::future<void> MpiCommunicator::submit_slices(std::span<T> values, const std::vector<size_t>& bounds,
+                                                 const std::string& what) {
+  expect_slices(bounds, values.size());
+  return submit<void>(what, values.size_bytes(), [=, this] { reduce_slices_now(values, bounds, what); });
+}
+
+std::future<void> MpiCommunicator::reduce_slices(std::span<float> values, std::vector<size_t> bounds,
+                                                 const std::string& what) {
+  return submit_slices(values, bounds, what);
+}
+
+std::future<void> MpiCommunicator::reduce_slices(std::span<Bfloat16> values, std::vector<size_t> bounds,
+                                                 const std::string& what) {
+  return submit_slices(values, bounds, what);
+}
+
 std::future<void> MpiCommunicator::all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
                                                      const std::string& what) {
-  REHEARSE_CHECK(bounds.size() == static_cast<size_t>(size_) + 1 && bounds.back() <= values.size(),
-                 "one slice a rank, inside the values");
+  expect_slices(bounds, values.size());
   return submit<void>(what, values.size_bytes(), [=, this] { gather_now(values, bounds, what); });
 }
 

@@ -30,6 +30,10 @@ class MpiCommunicator : public Communicator {
   std::future<void> all_reduce_sum(std::span<float> values, const std::string& what) override;
   std::future<void> all_reduce_sum(std::span<double> values, const std::string& what) override;
   std::future<void> all_reduce_sum(std::span<Bfloat16> values, const std::string& what) override;
+  std::future<void> reduce_slices(std::span<float> values, std::vector<size_t> bounds,
+                                  const std::string& what) override;
+  std::future<void> reduce_slices(std::span<Bfloat16> values, std::vector<size_t> bounds,
+                                  const std::string& what) override;
   std::future<void> all_gather_slices(std::span<float> values, std::vector<size_t> bounds,
                                       const std::string& what) override;
   std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
@@ -51,6 +55,8 @@ class MpiCommunicator : public Communicator {
   // On the communication thread only.
   template <class T>
   void reduce_now(std::span<T> values, const std::string& what);
+  template <class T>
+  void reduce_slices_now(std::span<T> values, const std::vector<size_t>& bounds, const std::string& what);
   void gather_now(std::span<float> values, std::vector<size_t> bounds, const std::string& what);
 
  private:
@@ -68,6 +74,9 @@ class MpiCommunicator : public Communicator {
                              std::function<bool()> is_done = {});
   template <class T>
   std::future<void> submit_sum(std::span<T> values, const std::string& what);
+  template <class T>
+  std::future<void> submit_slices(std::span<T> values, const std::vector<size_t>& bounds, const std::string& what);
+  void expect_slices(const std::vector<size_t>& bounds, size_t count) const;
   void work(std::stop_token stop);
   std::optional<Operation> next_operation(const std::stop_token& stop);
   bool is_background_done();

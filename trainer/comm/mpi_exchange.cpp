@@ -139,17 +139,48 @@ size_t MpiExchange::take_turn(size_t num_lanes) {
   return local_ < most_lanes_ ? (local_ + most_lanes_ - turn_) % most_lanes_ : most_lanes_;
 }
 
+// What of elements first … last - 1 is wanted, counted from there.
+MpiExchange::Wanted MpiExchange::Wanted::within(size_t first, size_t last) const {
+  return {std::clamp(begin, first, last) - first, std::clamp(end, first, last) - first};
+}
+
+// `want(begin, end)`: what this rank wants of these elements, and what each host does, nothing where all want all.
+template <class T, class Want>
+int MpiExchange::sum_rounds(std::span<T> values, Want want) {
+  const size_t round = std::min(round_bytes_ / sizeof(T), values.size());
+  for (size_t at = 0; at < values.size(); at += round) {
+    const size_t end = at + std::min(round, values.size() - at);
+    const auto [own, by_host] = want(at, end);
+    if (const int code = sum_round(values.subspan(at, end - at), own, by_host); code != MPI_SUCCESS) return code;
+  }
+  return MPI_SUCCESS;
+}
+
 template <class T>
 int MpiExchange::sum(std::span<T> values) {
-  const size_t round = std::min(round_bytes_ / sizeof(T), values.size());
-  for (size_t at = 0; at < values.size(); at += round)
-    if (const int code = sum_round(values.subspan(at, std::min(round, values.size() - at))); code != MPI_SUCCESS)
-      return code;
-  return MPI_SUCCESS;
+  return sum_rounds(values, [](size_t begin, size_t end) {
+    return std::pair(Wanted{0, end - begin}, std::vector<Wanted>());
+  });
 }
 template int MpiExchange::sum(std::span<float>);
 template int MpiExchange::sum(std::span<double>);
 template int MpiExchange::sum(std::span<Bfloat16>);
+
+// A host gets the span from its first rank's slice to its last one's.
+template <class T>
+int MpiExchange::sum_slices(std::span<T> values, const std::vector<size_t>& bounds) {
+  return sum_rounds(values, [&](size_t begin, size_t end) {
+    std::vector<Wanted> by_host;
+    for (const std::vector<int>& ranks : hosts_) {
+      const auto first = static_cast<size_t>(ranks.front()), last = static_cast<size_t>(ranks.back());
+      by_host.push_back(Wanted{bounds[first], bounds[last + 1]}.within(begin, end));
+    }
+    const auto rank = static_cast<size_t>(rank_);
+    return std::pair(Wanted{bounds[rank], bounds[rank + 1]}.within(begin, end), std::move(by_host));
+  });
+}
+template int MpiExchange::sum_slices(std::span<float>, const std::vector<size_t>&);
+template int MpiExchange::sum_slices(std::span<Bfloat16>, const std::vector<size_t>&);
 
 // Elements first … of everybody's values, this rank's from where they are.
 template <class T>
@@ -160,16 +191,19 @@ void MpiExchange::add_slots(std::span<T> own, size_t first) const {
   add_in_order(own, parts);
 }
 
-// Copies all but elements begin … end - 1.
+// Copies `all` but elements begin … end - 1.
 template <class T>
-void MpiExchange::copy_around(const T* from, T* to, size_t count, size_t begin, size_t end) {
-  std::copy_n(from, begin, to);
-  std::copy_n(from + end, count - end, to + end);
+void MpiExchange::copy_around(const T* from, T* to, Wanted all, size_t begin, size_t end) {
+  const auto copy = [&](size_t first, size_t last) {
+    if (first < last) std::copy_n(from + first, last - first, to + first);
+  };
+  copy(all.begin, std::min(all.end, begin));
+  copy(std::max(all.begin, end), all.end);
 }
 
 template <class T>
-int MpiExchange::sum_round(std::span<T> values) {
-  if (!memory_) return hosts_.size() > 1 ? sum_between_hosts(values) : MPI_SUCCESS;
+int MpiExchange::sum_round(std::span<T> values, Wanted own, const std::vector<Wanted>& by_host) {
+  if (!memory_) return hosts_.size() > 1 ? sum_between_hosts(values, by_host) : MPI_SUCCESS;
   memory_->begin_round();
   const bool is_alone = hosts_.size() == 1;
   T* slot = reinterpret_cast<T*>(memory_->slot(local_));
@@ -184,7 +218,7 @@ int MpiExchange::sum_round(std::span<T> values) {
   // when these are not all ranks, or their parts are others, they have to wait for the sums.
   const std::vector<size_t> local = equal_parts(values.size(), num_local_);
   const size_t begin = local[local_], end = local[local_ + 1];
-  copy_around(values.data(), slot, values.size(), begin, end);
+  copy_around(values.data(), slot, {0, values.size()}, begin, end);
   meet();
   add_slots(values.subspan(begin, end - begin), begin);
   T* result = reinterpret_cast<T*>(memory_->result());
@@ -196,22 +230,27 @@ int MpiExchange::sum_round(std::span<T> values) {
     const size_t lane = take_turn(lanes.size() - 1);
     if (lane + 1 < lanes.size()) {
       const std::span<T> part(result + lanes[lane], lanes[lane + 1] - lanes[lane]);
-      if (const int code = sum_between_hosts(part); code != MPI_SUCCESS) return code;
+      std::vector<Wanted> of_part;
+      for (const Wanted& one : by_host) of_part.push_back(one.within(lanes[lane], lanes[lane + 1]));
+      if (const int code = sum_between_hosts(part, of_part); code != MPI_SUCCESS) return code;
     }
   }
   meet();
-  copy_around(result, values.data(), values.size(), is_alone ? begin : 0, is_alone ? end : 0);
+  copy_around(result, values.data(), own, is_alone ? begin : 0, is_alone ? end : 0);
   return MPI_SUCCESS;
 }
 
 // With the ranks of the same place on other hosts: each adds up one part of everybody's values, then all get all parts;
-// a few values go to everybody whole.
+// where each host needs a part alone, that one, and it keeps it. A few values go to everybody whole.
 template <class T>
-int MpiExchange::sum_between_hosts(std::span<T> values) {
+int MpiExchange::sum_between_hosts(std::span<T> values, const std::vector<Wanted>& by_host) {
   const size_t num_hosts = hosts_.size();
   const bool is_whole = values.size_bytes() <= kWholeBytes;
   const std::vector<size_t> bounds = equal_parts(values.size(), num_hosts);
-  const auto part = [&](size_t host) { return values.subspan(bounds[host], bounds[host + 1] - bounds[host]); };
+  const auto part = [&](size_t host) {
+    const Wanted of_host = by_host.empty() ? Wanted{bounds[host], bounds[host + 1]} : by_host[host];
+    return values.subspan(of_host.begin, of_host.end - of_host.begin);
+  };
   const std::span<T> own = is_whole ? values : part(host_);
   const Bytes received = scratch(own.size_bytes() * num_hosts);
   std::vector<Messages::Outgoing> out;
@@ -227,7 +266,7 @@ int MpiExchange::sum_between_hosts(std::span<T> values) {
   }
   if (const int code = messages_.exchange(out, in); code != MPI_SUCCESS) return code;
   add_in_order(own, parts);
-  if (is_whole) return MPI_SUCCESS;
+  if (is_whole || !by_host.empty()) return MPI_SUCCESS;
   out.clear();
   in.clear();
   for (size_t distance = 1; distance < num_hosts; ++distance) {

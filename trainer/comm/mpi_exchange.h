@@ -28,6 +28,9 @@ class MpiExchange {
   // their first ranks. The bits depend on the values and on which rank is where alone.
   template <class T>
   int sum(std::span<T> values);
+  // The same sums; rank r needs values bounds[r] … bounds[r + 1] - 1 alone, and the others are anything afterwards.
+  template <class T>
+  int sum_slices(std::span<T> values, const std::vector<size_t>& bounds);
   // In place: bytes bounds[r] … bounds[r + 1] - 1 are rank r's.
   int gather(Bytes bytes, const std::vector<size_t>& bounds);
   int broadcast(Bytes bytes, int root);
@@ -42,14 +45,21 @@ class MpiExchange {
   // A part of a buffer that one rank of this host hands to the others: ranges one after another.
   using Ranges = std::vector<Bytes>;
 
+  // Elements of a round that one rank or host needs.
+  struct Wanted {
+    size_t begin = 0, end = 0;
+    Wanted within(size_t first, size_t last) const;
+  };
+  template <class T, class Want>
+  int sum_rounds(std::span<T> values, Want want);
   template <class T>
-  int sum_round(std::span<T> values);
+  int sum_round(std::span<T> values, Wanted own, const std::vector<Wanted>& by_host);
   template <class T>
-  int sum_between_hosts(std::span<T> values);
+  int sum_between_hosts(std::span<T> values, const std::vector<Wanted>& by_host);
   template <class T>
   void add_slots(std::span<T> own, size_t first) const;
   template <class T>
-  static void copy_around(const T* from, T* to, size_t count, size_t begin, size_t end);
+  static void copy_around(const T* from, T* to, Wanted all, size_t begin, size_t end);
   int gather_between_hosts(Bytes bytes, const std::vector<size_t>& bounds, size_t lane, size_t num_lanes);
   void share(const std::vector<Ranges>& parts);
   void meet();

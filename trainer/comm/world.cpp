@@ -29,6 +29,10 @@ class LoneCommunicator : public Communicator {
   std::future<void> all_reduce_sum(std::span<float>, const std::string&) override { return done(); }
   std::future<void> all_reduce_sum(std::span<double>, const std::string&) override { return done(); }
   std::future<void> all_reduce_sum(std::span<Bfloat16>, const std::string&) override { return done(); }
+  std::future<void> reduce_slices(std::span<float>, std::vector<size_t>, const std::string&) override { return done(); }
+  std::future<void> reduce_slices(std::span<Bfloat16>, std::vector<size_t>, const std::string&) override {
+    return done();
+  }
   std::future<std::vector<std::vector<std::byte>>> all_gather(std::vector<std::byte> bytes,
                                                               const std::string&) override {
     std::promise<std::vector<std::vector<std::byte>>> promise;
@@ -41,6 +45,7 @@ class LoneCommunicator : public Communicator {
     return done();
   }
   std::future<void> all_reduce_sum(DeviceSpan, const std::string&) override { return done(); }
+  std::future<void> reduce_slices(DeviceSpan, std::vector<size_t>, const std::string&) override { return done(); }
   std::future<void> all_gather_slices(DeviceSpan, std::vector<size_t>, const std::string&) override { return done(); }
   void broadcast(std::span<std::byte>, int, const std::string&) override {}
   void barrier(const std::string&) override {}

@@ -34,14 +34,14 @@ at::Tensor view_of(const at::Tensor& flat, const Segment& segment) {
   return flat.narrow(0, static_cast<int64_t>(segment.offset), static_cast<int64_t>(segment.length)).view(segment.shape);
 }
 
-// sum_of_squares() by blocks: the same bits on any number of threads.
-double sum_on_threads(std::span<const float> values) {
+// sum_of_squares() of each block: the same bits on any number of threads.
+std::vector<double> squares_of_blocks(std::span<const float> values) {
   std::vector<double> partials((values.size() + kSumBlock - 1) / kSumBlock);
   at::parallel_for(0, static_cast<int64_t>(partials.size()), 1, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
       partials[i] = sum_of_squares(values.subspan(i * kSumBlock, std::min(kSumBlock, values.size() - i * kSumBlock)));
   });
-  return std::accumulate(partials.begin(), partials.end(), 0.0);
+  return partials;
 }
 
 }  // namespace
@@ -175,29 +175,34 @@ void Arena::write_tail(const Tail& tail) {
   to.copy_(staged_tail_, /*non_blocking=*/true);
 }
 
-Arena::GradientTotals Arena::gradient_totals() {
+Arena::GradientTotals Arena::gradient_totals(const std::optional<Slice>& own) {
   GradientTotals totals;
+  const size_t begin = own ? own->begin : 0, end = own ? own->end : num_elements_;
+  const auto add_up = [&](const std::vector<double>& squares) {
+    const std::vector<double> all = own ? own->of_all(squares) : squares;
+    return std::accumulate(all.begin(), all.end(), 0.0);
+  };
   const float* gradients = gradients_.const_data_ptr<float>();
   const at::Tensor measured_values = measured();
   // 0 or NaN.
   const at::Tensor zero = measured_values.defined() ? (measured_values * 0).sum() : at::Tensor();
   if (gradients_.is_cpu()) {
     std::copy_n(gradients + num_elements_, kTail, totals.tail.begin());
-    totals.sum_of_squares = sum_on_threads({gradients, num_elements_});
+    totals.sum_of_squares = add_up(squares_of_blocks({gradients + begin, end - begin}));
     if (zero.defined()) totals.sum_of_squares += zero.item<double>();
     return totals;
   }
   // Partial sums and tail travel together, then the sums are added in index order.
   const DeviceKernels& kernels = *installed_device_kernels();
-  const auto count = static_cast<int64_t>(num_elements_);
+  const auto count = static_cast<int64_t>(end - begin);
   const int64_t blocks = (count + DeviceKernels::kSumBlock - 1) / DeviceKernels::kSumBlock;
   at::Tensor partials = at::empty({blocks + static_cast<int64_t>(kTail)}, gradients_.options().dtype(at::kDouble));
-  kernels.sum_of_squares(gradients, count, partials.data_ptr<double>(), kernels.current_stream());
-  partials.narrow(0, blocks, kTail).copy_(gradients_.narrow(0, count, kTail));
+  kernels.sum_of_squares(gradients + begin, count, partials.data_ptr<double>(), kernels.current_stream());
+  partials.narrow(0, blocks, kTail).copy_(gradients_.narrow(0, static_cast<int64_t>(num_elements_), kTail));
   if (zero.defined()) partials[0] += zero;
   const at::Tensor on_host = partials.cpu();
   const double* values = on_host.const_data_ptr<double>();
-  for (int64_t i = 0; i < blocks; ++i) totals.sum_of_squares += values[i];
+  totals.sum_of_squares = add_up({values, values + blocks});
   std::transform(values + blocks, values + blocks + kTail, totals.tail.begin(),
                  [](double value) { return static_cast<float>(value); });
   return totals;

@@ -4,6 +4,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,8 +62,13 @@ class Arena {
     Tail tail;
     double sum_of_squares = 0;  // of everything before the tail; NaN when a buffer would become what is not finite
   };
-  // The one place of a step that waits for a device.
-  GradientTotals gradient_totals();
+  // The one place of a step that waits for a device. A rank that has the sums of elements begin … end - 1 alone, whole
+  // blocks of kSumBlock but for the last one, gets the blocks' squares of all ranks, in order, from `of_all`.
+  struct Slice {
+    size_t begin = 0, end = 0;
+    std::function<std::vector<double>(const std::vector<double>&)> of_all;
+  };
+  GradientTotals gradient_totals(const std::optional<Slice>& own = {});
 
  private:
   std::vector<Segment> segments_;

@@ -44,7 +44,11 @@ struct Reducer::Hooks {
 };
 
 Reducer::Reducer(Arena& arena, Communicator& communicator, const Options& options, TraceLane* lane)
-    : arena_(arena), communicator_(communicator), lane_(lane), hooks_(std::make_unique<Hooks>()) {
+    : arena_(arena),
+      communicator_(communicator),
+      lane_(lane),
+      slices_(options.slices),
+      hooks_(std::make_unique<Hooks>()) {
   cut_buckets(options);
   if (communicator_.size() == 1) return;  // nothing to overlap
   if (options.as_bfloat16) {
@@ -124,27 +128,36 @@ void Reducer::launch(size_t index) {
   const Bucket& bucket = buckets_[index];
   const bool is_last = index + 1 == buckets_.size();
   const size_t kib = (bucket.length * arena_.gradients().element_size() + 1023) / 1024;
-  const std::string what = concat("all_reduce (bucket ", index, " of ", buckets_.size(), ", ", kib, " KiB)");
+  const std::string what = concat(leaves_slices() ? "reduce_scatter" : "all_reduce", " (bucket ", index, " of ",
+                                  buckets_.size(), ", ", kib, " KiB)", rounded_.defined() ? " as bfloat16" : "");
   if (lane_) lane_->instant(concat("launch bucket ", index, " of ", buckets_.size()));
-  const auto elements = static_cast<int64_t>(arena_.num_elements());
-  if (rounded_.defined()) {
-    launch_as_bfloat16(bucket, what);
-    if (is_last) launch_sum(arena_.gradients().narrow(0, elements, Arena::kTail), "all_reduce (sums)");
-    return;
-  }
-  const size_t length = bucket.length + (is_last ? Arena::kTail : 0);
-  launch_sum(arena_.gradients().narrow(0, static_cast<int64_t>(bucket.offset), static_cast<int64_t>(length)), what);
+  // The tail travels with the last bucket where that is summed whole, as it is.
+  const bool takes_tail = is_last && !rounded_.defined() && !leaves_slices();
+  const auto length = static_cast<int64_t>(bucket.length + (takes_tail ? Arena::kTail : 0));
+  const at::Tensor gradients = arena_.gradients().narrow(0, static_cast<int64_t>(bucket.offset), length);
+  launch_sum_of(bucket, rounded_.defined() ? as_bfloat16(bucket) : gradients, what);
+  if (is_last && !takes_tail)
+    launch_sum(arena_.gradients().narrow(0, static_cast<int64_t>(arena_.num_elements()), Arena::kTail),
+               "all_reduce (sums)");
+}
+
+void Reducer::launch_sum_of(const Bucket& bucket, const at::Tensor& gradients, const std::string& what) {
+  if (!leaves_slices()) return launch_sum(gradients, what);
+  std::vector<size_t> bounds;
+  for (const size_t bound : slices_)
+    bounds.push_back(std::clamp(bound, bucket.offset, bucket.offset + bucket.length) - bucket.offset);
+  in_flight_.push_back(reduce_slices(communicator_, gradients, bounds, what));
 }
 
 void Reducer::launch_sum(const at::Tensor& values, const std::string& what) {
   in_flight_.push_back(all_reduce_sum(communicator_, values, what));
 }
 
-void Reducer::launch_as_bfloat16(const Bucket& bucket, const std::string& what) {
+at::Tensor Reducer::as_bfloat16(const Bucket& bucket) {
   const auto offset = static_cast<int64_t>(bucket.offset), length = static_cast<int64_t>(bucket.length);
   const at::Tensor rounded = rounded_.narrow(0, offset, length);
   rounded.copy_(arena_.gradients().narrow(0, offset, length));
-  launch_sum(rounded, what + " as bfloat16");
+  return rounded;
 }
 
 void Reducer::finish() {

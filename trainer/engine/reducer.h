@@ -24,6 +24,8 @@ class Reducer {
     // hides; neither is larger than the others. 0: as the others.
     size_t first_bucket_bytes = 0, last_bucket_bytes = 0;
     bool as_bfloat16 = false;  // gradients travel rounded to bfloat16, the tail does not
+    // A slice of the arena for each rank, which then gets the sums of its own alone; empty: all get all.
+    std::vector<size_t> slices;
   };
   // Arena, communicator and the lane that shows when buckets go out (null: none) outlive the reducer; the arena's order
   // must not change meanwhile.
@@ -36,6 +38,7 @@ class Reducer {
   void finish();
 
   size_t num_buckets() const { return buckets_.size(); }
+  bool leaves_slices() const { return !slices_.empty() && communicator_.size() > 1; }
   double exposed_seconds() const { return exposed_seconds_; }  // spent waiting in the last finish()
   // Segments in the order in which their gradients came in the last armed backward pass; those that never came are
   // last. Empty in a world of one, which has nothing to overlap.
@@ -52,11 +55,13 @@ class Reducer {
   void on_ready(size_t segment);
   void launch(size_t bucket);
   void launch_sum(const at::Tensor& values, const std::string& what);
-  void launch_as_bfloat16(const Bucket& bucket, const std::string& what);
+  void launch_sum_of(const Bucket& bucket, const at::Tensor& gradients, const std::string& what);
+  at::Tensor as_bfloat16(const Bucket& bucket);
 
   Arena& arena_;
   Communicator& communicator_;
   TraceLane* lane_;
+  std::vector<size_t> slices_;
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_segment_;
   std::vector<bool> is_ready_;

@@ -37,6 +37,15 @@ std::future<void> all_reduce_sum(Communicator& communicator, const at::Tensor& v
   return communicator.all_reduce_sum(host_span<Bfloat16>(values), what);
 }
 
+std::future<void> reduce_slices(Communicator& communicator, const at::Tensor& values, const std::vector<size_t>& bounds,
+                                const std::string& what) {
+  expect_collectable(values);
+  REHEARSE_CHECK(values.scalar_type() != at::kDouble, "slices are reduced as float or bfloat16");
+  if (!values.is_cpu()) return communicator.reduce_slices(device_span(values), bounds, what);
+  if (values.scalar_type() == at::kFloat) return communicator.reduce_slices(host_span<float>(values), bounds, what);
+  return communicator.reduce_slices(host_span<Bfloat16>(values), bounds, what);
+}
+
 std::future<void> all_gather_slices(Communicator& communicator, const at::Tensor& values,
                                     const std::vector<size_t>& bounds, const std::string& what) {
   expect_collectable(values);

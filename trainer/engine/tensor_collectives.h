@@ -15,6 +15,10 @@ namespace rehearse {
 // when it is done. The tensor lives until then.
 std::future<void> all_reduce_sum(Communicator& communicator, const at::Tensor& values, const std::string& what);
 
+// The same sums of float or bfloat16, of which each rank needs elements bounds[rank] … bounds[rank + 1] - 1.
+std::future<void> reduce_slices(Communicator& communicator, const at::Tensor& values, const std::vector<size_t>& bounds,
+                                const std::string& what);
+
 // In place, of float: afterwards every rank holds, of each rank r, elements bounds[r] … bounds[r + 1] - 1.
 std::future<void> all_gather_slices(Communicator& communicator, const at::Tensor& values,
                                     const std::vector<size_t>& bounds, const std::string& what);

@@ -69,7 +69,8 @@ void Trainer::make_reducer() {
   reducer.first_bucket_bytes = static_cast<size_t>(options.first_bucket_bytes);
   reducer.last_bucket_bytes = static_cast<size_t>(options.last_bucket_bytes);
   reducer.as_bfloat16 = options.reduce_as_bfloat16;
-  reducer_.reset();  // its hooks go before others come
+  if (has_order_) reducer.slices = update_.slices_of_gradient();  // before, gradients still change their places
+  reducer_.reset();                                               // its hooks go before others come
   reducer_ = std::make_unique<Reducer>(parts_.recognizer.arena(), parts_.communicator, reducer, lane());
 }
 
@@ -207,8 +208,9 @@ void Trainer::run_step() {
   reduce();
   {
     const PhaseTimer timer(lane(), "update", phases_.update);
+    const bool has_slice_alone = reducer_->leaves_slices();
     if (!has_order_) adopt_ready_order();
-    const Arena::GradientTotals totals = parts_.recognizer.arena().gradient_totals();
+    const Arena::GradientTotals totals = update_.gradient_totals(has_slice_alone);
     last_total_ = StepTally::read_from(totals.tail.data());
     apply_update(last_total_, totals.sum_of_squares);
   }

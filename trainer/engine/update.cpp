@@ -13,6 +13,8 @@ namespace rehearse {
 namespace {
 
 constexpr size_t kAlign = 16;  // floats in 64 bytes
+// A slice of so many blocks may be a block longer or shorter; below that a third of the bytes is little.
+constexpr size_t kLeastBlocks = 16;
 constexpr const char* kAverage = "ema";
 constexpr size_t kBlockElements = size_t{64} * 1024;   // that a thread updates at once
 constexpr size_t kPieceElements = size_t{256} * 1024;  // of each rank, that travel to rank 0 at once
@@ -21,8 +23,9 @@ constexpr size_t kPieceElements = size_t{256} * 1024;  // of each rank, that tra
 
 std::vector<size_t> shard_bounds(size_t num_elements, int num_shards) {
   const auto count = static_cast<size_t>(num_shards);
+  const size_t align = num_elements >= kLeastBlocks * count * kSumBlock ? kSumBlock : kAlign;
   std::vector<size_t> bounds(count + 1, num_elements);
-  for (size_t shard = 0; shard < count; ++shard) bounds[shard] = num_elements * shard / count / kAlign * kAlign;
+  for (size_t shard = 0; shard < count; ++shard) bounds[shard] = num_elements * shard / count / align * align;
   return bounds;
 }
 
@@ -39,6 +42,27 @@ Update::Update(const UpdateOptions& options, Arena& arena, Optimizer& optimizer,
   if (options.ema_decay <= 0) return;
   average_ = at::empty({static_cast<int64_t>(length())}, arena.parameters().options());
   average_buffers_ = at::empty_like(arena.buffers());
+}
+
+// Squares are added up by whole blocks, so only slices of whole blocks give the norm the same bits.
+std::vector<size_t> Update::slices_of_gradient() const {
+  const bool are_blocks = std::all_of(bounds_.begin(), bounds_.end() - 1, [](size_t b) { return b % kSumBlock == 0; });
+  return is_sharded() && are_blocks ? bounds_ : std::vector<size_t>();
+}
+
+Arena::GradientTotals Update::gradient_totals(bool has_slice_alone) {
+  if (!has_slice_alone) return arena_.gradient_totals();
+  return arena_.gradient_totals(Arena::Slice{
+      begin(), begin() + length(), [this](const std::vector<double>& own) {
+        const auto bytes = std::as_bytes(std::span(own));
+        std::vector<double> all;
+        for (const auto& part :
+             communicator_.all_gather({bytes.begin(), bytes.end()}, "all_gather (squares of the gradient)").get()) {
+          all.resize(all.size() + part.size() / sizeof(double));
+          std::memcpy(all.data() + all.size() - part.size() / sizeof(double), part.data(), part.size());
+        }
+        return all;
+      }});
 }
 
 // Offsets relative to the slice.

@@ -17,7 +17,7 @@
 namespace rehearse {
 
 // The slice of the arena that a rank updates, in elements; all of it without sharding. Slices begin at multiples of 64
-// bytes and cover the arena.
+// bytes, in a large arena of kSumBlock, and cover the arena.
 std::vector<size_t> shard_bounds(size_t num_elements, int num_shards);
 
 // The gradient is the same on all ranks, so all decide the same. Without sharding nothing is communicated.
@@ -39,6 +39,10 @@ class Update {
 
   bool has_average() const { return average_.defined(); }
   bool is_sharded() const { return bounds_.size() > 2; }
+  // The ranks' slices, where each may have the gradient's sums of its own alone; empty where all have all.
+  std::vector<size_t> slices_of_gradient() const;
+  // `has_slice_alone`: this rank has the sums of its slice of slices_of_gradient(). With that a collective call.
+  Arena::GradientTotals gradient_totals(bool has_slice_alone);
   // In the arena's layout, on its device.
   struct Average {
     at::Tensor parameters, buffers;

@@ -111,13 +111,27 @@ class NcclCollectives : public DeviceCollectives {
   }
 
   void all_reduce_sum(DeviceSpan span, const Mark& after) override {
-    using Element = DeviceSpan::Element;
     expect(cudaSetDevice(device_), "choosing the device");
     expect(cudaStreamWaitEvent(stream_, static_cast<Event*>(after.get())->handle, 0), "waiting for the gradient");
-    const ncclDataType_t type = span.element == Element::kFloat    ? ncclFloat32
-                                : span.element == Element::kDouble ? ncclFloat64
-                                                                   : ncclBfloat16;
-    expect(ncclAllReduce(span.values, span.values, span.count, type, ncclSum, comm_, stream_), "ncclAllReduce");
+    expect(ncclAllReduce(span.values, span.values, span.count, type_of(span), ncclSum, comm_, stream_),
+           "ncclAllReduce");
+  }
+
+  // Slices differ in length: one reduction to its rank each, together.
+  void reduce_slices(DeviceSpan span, const std::vector<size_t>& bounds, const Mark& after) override {
+    auto* values = static_cast<std::byte*>(span.values);
+    const size_t element = span.count == 0 ? 0 : span.size_bytes() / span.count;
+    expect(cudaSetDevice(device_), "choosing the device");
+    expect(cudaStreamWaitEvent(stream_, static_cast<Event*>(after.get())->handle, 0), "waiting for the gradient");
+    expect(ncclGroupStart(), "ncclGroupStart");
+    for (size_t rank = 0; rank + 1 < bounds.size(); ++rank) {
+      std::byte* slice = values + bounds[rank] * element;
+      const size_t count = bounds[rank + 1] - bounds[rank];
+      if (count > 0)
+        expect(ncclReduce(slice, slice, count, type_of(span), ncclSum, static_cast<int>(rank), comm_, stream_),
+               "ncclReduce");
+    }
+    expect(ncclGroupEnd(), "ncclGroupEnd");
   }
 
   // Slices differ in length: one broadcast each, together.
@@ -174,6 +188,11 @@ class NcclCollectives : public DeviceCollectives {
   }
 
  private:
+  static ncclDataType_t type_of(const DeviceSpan& span) {
+    using Element = DeviceSpan::Element;
+    if (span.element == Element::kFloat) return ncclFloat32;
+    return span.element == Element::kDouble ? ncclFloat64 : ncclBfloat16;
+  }
   static void expect(cudaError_t code, const char* what) { cuda::expect(code, what); }
   void expect(ncclResult_t code, const char* what) const {
     if (code == ncclSuccess || code == ncclInProgress) return;
