@@ -34,7 +34,7 @@ struct FakeLearner {
     waiting.push_back(drawn);
     if (static_cast<int>(waiting.size()) > lag) {
       controller.steer(kDrawsPerStep, kDrawsPerStep * (controller.target() - waiting.front()),
-                       static_cast<uint64_t>(lag * kDrawsPerStep), false);
+                       static_cast<uint64_t>(lag) * kDrawsPerStep, false);
       waiting.pop_front();
     }
     return drawn;

@@ -259,7 +259,7 @@ TEST_P(EverySampler, KeepsWhatWasObservedOfEveryUtterance) {
     State tuned_state;
     tuned->save(tuned_state);
     const auto taken = tuned_state.array<uint16_t>("sampler.table.cer");
-    for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(taken.at(i), cer.at(2 * i)) << type;
+    for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(taken.at(i), cer.at(size_t{2} * i)) << type;
     EXPECT_TRUE(tuned->unmeasured().empty()) << type << ": all is known";
   }
 }

@@ -8,7 +8,6 @@ namespace rehearse {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 using namespace std::string_literals;
 
 std::string description(const std::string& bytes) {

@@ -72,7 +72,7 @@ TEST(MpegSurvey, APartBehindTheFirstPromiseIsFound) {
   const auto all = readers.read(folder / "joined.mp3", 0, 0, 16000);
   const auto piece = readers.read(folder / "joined.mp3", 9, 2, 16000);
   ASSERT_EQ(piece.size(), 32000u);
-  for (size_t i = 0; i < piece.size(); ++i) ASSERT_NEAR(piece[i], all[9 * 16000 + i], 2e-3) << i;
+  for (size_t i = 0; i < piece.size(); ++i) ASSERT_NEAR(piece[i], all[size_t{9} * 16000 + i], 2e-3) << i;
 }
 
 }  // namespace
