@@ -76,7 +76,8 @@ inline std::optional<fs::path> real_speech() {
 
 }  // namespace rehearse::testing
 
-// NOLINTNEXTLINE(bugprone-macro-parentheses): a name that is declared takes none
+// NOLINTBEGIN(bugprone-macro-parentheses): a name that is declared takes none
 #define REHEARSE_NEEDS_REAL_SPEECH(folder)                \
   const auto folder = ::rehearse::testing::real_speech(); \
   if (!folder) GTEST_SKIP() << "no real speech: set REHEARSE_TEST_DATA to a folder with all_valid.jsonl"
+// NOLINTEND(bugprone-macro-parentheses)
