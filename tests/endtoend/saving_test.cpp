@@ -164,15 +164,10 @@ class FullDisk : public Saving {
   }
   ProcessResult run_on_disk(const std::string& size, const std::vector<std::string>& arguments) const {
     fs::create_directories(checkpoints());
-    std::vector<std::string> line = {"unshare",
-                                     "-m",
-                                     "sh",
-                                     "-c",
-                                     "folder=$1; mount -t tmpfs -o size=$2 none \"$folder\" || exit 99; shift 2; "
-                                     "\"$@\"; code=$?; cp -a \"$folder\" \"$folder.saved\"; exit $code",
-                                     "sh",
-                                     checkpoints().string(),
-                                     size};
+    const std::string script =
+        "folder=$1; mount -t tmpfs -o size=$2 none \"$folder\" || exit 99; shift 2; \"$@\"; code=$?; "
+        "cp -a \"$folder\" \"$folder.saved\"; exit $code";
+    std::vector<std::string> line = {"unshare", "-m", "sh", "-c", script, "sh", checkpoints().string(), size};
     line.insert(line.end(), arguments.begin(), arguments.end());
     return run_process(line);
   }

@@ -3,7 +3,7 @@
 #
 # For changes that must not change a run: uniform.yaml, curriculum.yaml and batch_norm.yaml, 60 steps each, over speech that
 # `rehearse synth` makes. Printed, and compared with --check or written with --write: SHA-256 of weights, optimizer state,
-# curriculum state, observations, and of metrics.jsonl without what a clock says. The arithmetic differs between kinds of processors, so a file of
+# curriculum state, observations, and of metrics.jsonl without times, costs and versions. The arithmetic differs between kinds of processors, so a file of
 # digests names its own, and --check says when it is of another (exit code 77).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -33,7 +33,7 @@ cp "$here"/*.yaml .
 "$binary" synth corpus.yaml --out corpus >corpus.log
 "$binary" tokenizer corpus/studio/train.jsonl corpus/phone/train.jsonl --kind char --out corpus/characters.txt >>corpus.log
 
-# Rows of metrics.jsonl without times, rates, versions and paths.
+# Rows of metrics.jsonl without what a clock or a machine decides.
 plain_metrics() {
   python3 - "$1" <<'P'
 import json, sys
@@ -42,10 +42,12 @@ def plain(value):
         return [plain(one) for one in value]
     if not isinstance(value, dict):
         return value
-    clock = ("time_s", "elapsed_s", "audio_s_per_s", "phase_s", "versions", "config_hash", "seconds", "eta_s", "stall_s", "written_s", "path")
+    clock = ("time_s", "audio_s_per_s", "phase_s", "versions")
     return {key: plain(one) for key, one in value.items() if key not in clock}
 for line in open(sys.argv[1]):
-    print(json.dumps(plain(json.loads(line)), sort_keys=True))
+    row = json.loads(line)
+    if row["kind"] != "cost" and not row.get("text", "").startswith("saved "):  # both come when the disk is done
+        print(json.dumps(plain(row), sort_keys=True))
 P
 }
 

@@ -94,12 +94,13 @@ std::vector<std::byte> to_hdf5(const std::map<std::string, StateArray>& arrays) 
   const Handle file(H5Fcreate("state.h5", H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose, "state file");
   const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose, "state file");
   H5Pset_create_intermediate_group(links, 1);
+  const Handle timeless(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "state file");
+  H5Pset_obj_track_times(timeless, false);  // equal states are equal bytes at any hour
   for (const auto& [name, array] : arrays) {
     const hsize_t count = array.bytes.size() / bytes_of(array.type);
     const Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose, name);
-    const Handle dataset(
-        H5Dcreate2(file, name.c_str(), native_type(array.type), space, links, H5P_DEFAULT, H5P_DEFAULT), H5Dclose,
-        name);
+    const Handle dataset(H5Dcreate2(file, name.c_str(), native_type(array.type), space, links, timeless, H5P_DEFAULT),
+                         H5Dclose, name);
     if (count > 0 && H5Dwrite(dataset, native_type(array.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array.bytes.data()) < 0)
       throw DataError("state file: array ", name, ": HDF5 could not write it");
   }
