@@ -18,7 +18,8 @@ while (($#)); do
   esac
   shift
 done
-processor="# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)"
+field() { sed -n "s/^$1[^:]*: //p" /proc/cpuinfo | head -1; }
+processor="# $(field 'model name'), family $(field 'cpu family'), instruction sets $(field flags | sha256sum | cut -c1-8)"
 if [[ -n $check && $(head -1 "$check") != "$processor" ]]; then
   echo "reference: NOT COMPARED: $check is of $(head -1 "$check"); this is $processor"
   exit 77
