@@ -59,6 +59,33 @@ TEST(Safetensors, AFileOnDiskSurvivesTheRoundTrip) {
   EXPECT_THROW(Safetensors::read(path), DataError);
 }
 
+TEST(Safetensors, PartsOfAFileAreReadAlone) {
+  const fs::path path = fs::temp_directory_path() / concat("safetensors_parts_", ::getpid(), ".safetensors");
+  FileLayer files;
+  const std::vector<float> values{1, 2, 3, 4, 5, 6};
+  const std::vector<uint8_t> bytes{7};
+  write_safetensors(files, path,
+                    {{"a", {"U8", {1}, std::as_bytes(std::span(bytes))}},
+                     {"x", {"F32", {3, 2}, std::as_bytes(std::span(values))}}});
+  const SafetensorsFile file(path);
+  EXPECT_TRUE(file.contains("a") && file.contains("x") && !file.contains("y"));
+  EXPECT_EQ(file.num_values("x"), 6u);
+  EXPECT_EQ(file.num_values("y"), 0u);
+  std::vector<float> part(3);
+  file.read("x", 2, part);
+  EXPECT_EQ(part, (std::vector<float>{3, 4, 5}));
+  EXPECT_THROW(file.read("x", 4, part), DataError);
+  EXPECT_THROW(file.read("y", 0, part), DataError);
+  EXPECT_THROW(file.read("a", 0, std::span(part).first(1)), DataError);
+  const std::vector<std::byte> whole = read_bytes(path);
+  for (size_t size = 0; size < whole.size(); ++size) {
+    files.write(path, std::span(whole).first(size));
+    EXPECT_THROW(SafetensorsFile{path}, DataError) << size;
+  }
+  fs::remove(path);
+  EXPECT_THROW(SafetensorsFile{path}, DataError);
+}
+
 TEST(Safetensors, EveryCutOfAFileIsADataError) {
   const std::vector<std::byte> whole = small_file();
   for (size_t size = 0; size < whole.size(); ++size)

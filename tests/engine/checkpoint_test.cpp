@@ -97,6 +97,26 @@ TEST_F(Checkpoint, BySizesAloneATornFileIsRefusedAndAFlippedBitIsLeftToTheNeighb
   EXPECT_THROW(load_checkpoint(path, true, Check::kSizes), DataError);
 }
 
+TEST_F(Checkpoint, ToGoOnTheOptimizerIsCheckedAndReadByTheSlice) {
+  const SmallCheckpoint saved(5);
+  const fs::path path = save_checkpoint(saved.contents, folder(), files_), file = path / "optimizer.safetensors";
+  const LoadedCheckpoint loaded = load_to_go_on(path);
+  EXPECT_TRUE(loaded.optimizer.empty());
+  std::vector<float> slice(7);
+  read_optimizer(loaded, "exp_avg", 3000, 1000, slice);
+  EXPECT_TRUE(std::equal(slice.begin(), slice.end(), saved.moments.begin() + 1000));
+  read_optimizer(load_checkpoint(path, true), "exp_avg", 3000, 2993, slice);
+  EXPECT_TRUE(std::equal(slice.begin(), slice.end(), saved.moments.begin() + 2993));
+  EXPECT_THROW(read_optimizer(loaded, "exp_avg", 3001, 0, slice), DataError);
+  EXPECT_THROW(read_optimizer(loaded, "exp_avg_sq", 3000, 0, slice), DataError);
+  const std::vector<std::byte> whole = read_bytes(file);
+  overwrite(file, with_flipped(whole, 8 * whole.size() - 1));
+  EXPECT_THROW(load_to_go_on(path), DataError);
+  EXPECT_NO_THROW(load_to_go_on(path, Check::kSizes));
+  overwrite(file, {whole.begin(), whole.end() - 1});
+  EXPECT_THROW(load_to_go_on(path, Check::kSizes), DataError);
+}
+
 TEST_F(Checkpoint, ForUseTheTablesLoadWithoutTheOptimizer) {
   const fs::path path = save(5);
   overwrite(path / "optimizer.safetensors", {});

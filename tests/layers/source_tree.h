@@ -91,9 +91,10 @@ inline std::set<std::string> files_that_see_torch(const SourceTree& tree) {
   std::set<std::string> seen;
   for (bool grew = true; grew;) {
     grew = false;
-    for (const auto& [path, text] : tree) {
+    for (const auto& file : tree) {
+      const std::string& path = file.first;
       if (seen.count(path) || !(is_header(path) || is_unit(path))) continue;
-      const auto names = includes(text);
+      const auto names = includes(file.second);
       const bool sees = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
         return is_torch_header(name) || seen.count(resolve(tree, path, name)) > 0;
       });

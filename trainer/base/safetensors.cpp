@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -99,6 +100,56 @@ Metadata metadata_of(const json& entry, const std::string& name) {
   return metadata;
 }
 
+// A file's header: what it holds and where, counted from the data's beginning.
+struct Header {
+  struct Entry {
+    std::string dtype;
+    std::vector<int64_t> shape;
+    uint64_t begin = 0, bytes = 0;
+  };
+  std::map<std::string, Entry> tensors;
+  Metadata metadata;
+};
+
+// `begin`: at least the first 8 bytes of a file of `size`.
+uint64_t header_bytes_of(std::span<const std::byte> begin, uint64_t size, const std::string& name) {
+  uint64_t header_bytes = 0;
+  if (begin.size() < sizeof(header_bytes))
+    throw DataError(name, ": expected at least 8 bytes; found ", begin.size(), "; the file is torn");
+  std::memcpy(&header_bytes, begin.data(), sizeof(header_bytes));
+  const uint64_t rest = size - sizeof(header_bytes);
+  if (header_bytes > rest || header_bytes > kMaxHeaderBytes)
+    throw DataError(name, ": expected a header within ", rest, " bytes; found a size of ", header_bytes);
+  return header_bytes;
+}
+
+Header header_of(std::string_view text, uint64_t data_bytes, const std::string& name) {
+  Header header;
+  std::vector<Range> ranges;
+  const json parsed = parsed_header(text.data(), text.size(), name);
+  for (const auto& [key, entry] : parsed.items()) {
+    const std::string where = name + ": " + key;
+    if (key == kMetadata) {
+      header.metadata = metadata_of(entry, name);
+      continue;
+    }
+    if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string())
+      throw DataError(where, ": expected a map with a text `dtype`");
+    Header::Entry one{entry["dtype"].get<std::string>(), shape_of(entry, where)};
+    const size_t element_size = element_size_of(one.dtype);
+    if (element_size == 0) throw DataError(where, ": dtype: expected F32, I64 or similar; found \"", one.dtype, "\"");
+    const Range range = range_of(entry, data_bytes, where);
+    one.begin = range.begin;
+    one.bytes = bytes_of(one.shape, element_size, where);
+    if (range.end - range.begin != one.bytes)
+      throw DataError(where, ": expected ", one.bytes, " bytes for its shape; found ", range.end - range.begin);
+    ranges.push_back(range);
+    header.tensors.emplace(key, std::move(one));
+  }
+  expect_contiguous(std::move(ranges), data_bytes, name);
+  return header;
+}
+
 }  // namespace
 
 size_t element_size_of(const std::string& dtype) {
@@ -116,39 +167,46 @@ Safetensors Safetensors::parse(std::vector<std::byte> bytes, const std::string& 
   Safetensors file;
   file.name_ = name;
   file.bytes_ = std::move(bytes);
-  uint64_t header_bytes = 0;
-  if (file.bytes_.size() < sizeof(header_bytes))
-    throw DataError(name, ": expected at least 8 bytes; found ", file.bytes_.size(), "; the file is torn");
-  std::memcpy(&header_bytes, file.bytes_.data(), sizeof(header_bytes));
-  const uint64_t rest = file.bytes_.size() - sizeof(header_bytes);
-  if (header_bytes > rest || header_bytes > kMaxHeaderBytes)
-    throw DataError(name, ": expected a header within ", rest, " bytes; found a size of ", header_bytes);
-  const auto* text = reinterpret_cast<const char*>(file.bytes_.data()) + sizeof(header_bytes);
+  const uint64_t header_bytes = header_bytes_of(file.bytes_, file.bytes_.size(), name);
   const std::byte* data = file.bytes_.data() + sizeof(header_bytes) + header_bytes;
-  const uint64_t data_bytes = rest - header_bytes;
-  const json header = parsed_header(text, header_bytes, name);
-  std::vector<Range> ranges;
-  for (const auto& [key, entry] : header.items()) {
-    const std::string where = name + ": " + key;
-    if (key == kMetadata) {
-      file.metadata_ = metadata_of(entry, name);
-      continue;
-    }
-    if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string())
-      throw DataError(where, ": expected a map with a text `dtype`");
-    TensorView view{entry["dtype"].get<std::string>(), shape_of(entry, where), {}};
-    const size_t element_size = element_size_of(view.dtype);
-    if (element_size == 0) throw DataError(where, ": dtype: expected F32, I64 or similar; found \"", view.dtype, "\"");
-    const Range range = range_of(entry, data_bytes, where);
-    const uint64_t expected = bytes_of(view.shape, element_size, where);
-    if (range.end - range.begin != expected)
-      throw DataError(where, ": expected ", expected, " bytes for its shape; found ", range.end - range.begin);
-    view.bytes = {data + range.begin, expected};
-    ranges.push_back(range);
-    file.tensors_.emplace(key, std::move(view));
-  }
-  expect_contiguous(std::move(ranges), data_bytes, name);
+  const auto* text = reinterpret_cast<const char*>(file.bytes_.data()) + sizeof(header_bytes);
+  Header header = header_of({text, header_bytes}, file.bytes_.size() - sizeof(header_bytes) - header_bytes, name);
+  for (auto& [key, entry] : header.tensors)
+    file.tensors_[key] = {std::move(entry.dtype), std::move(entry.shape), {data + entry.begin, entry.bytes}};
+  file.metadata_ = std::move(header.metadata);
   return file;
+}
+
+SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
+  std::error_code failure;
+  const uint64_t size = fs::file_size(path, failure);
+  std::ifstream in(path, std::ios::binary);
+  if (failure || !in) throw DataError(path.string(), ": expected a file; found none that can be read");
+  std::vector<std::byte> first(std::min<uint64_t>(size, sizeof(uint64_t)));
+  in.read(reinterpret_cast<char*>(first.data()), static_cast<std::streamsize>(first.size()));
+  const uint64_t header_bytes = header_bytes_of(first, size, path.string());
+  std::string text(header_bytes, ' ');
+  if (!in.read(text.data(), static_cast<std::streamsize>(text.size())))
+    throw DataError(path.string(), ": expected a header of ", header_bytes, " bytes; found fewer");
+  const uint64_t data = sizeof(header_bytes) + header_bytes;
+  for (auto& [key, entry] : header_of(text, size - data, path.string()).tensors)
+    tensors_[key] = {std::move(entry.dtype), data + entry.begin, entry.bytes};
+}
+
+uint64_t SafetensorsFile::num_values(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? 0 : found->second.bytes / element_size_of(found->second.dtype);
+}
+
+void SafetensorsFile::read(const std::string& name, uint64_t first, std::span<float> into) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end() || found->second.dtype != "F32" || first + into.size() > num_values(name))
+    throw DataError(path_.string(), ": ", name, ": expected F32 with values ", first, " to ", first + into.size(),
+                    "; found ", found == tensors_.end() ? "none" : found->second.dtype, " with ", num_values(name));
+  std::ifstream in(path_, std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(found->second.begin + first * sizeof(float)));
+  if (!in.read(reinterpret_cast<char*>(into.data()), static_cast<std::streamsize>(into.size_bytes())))
+    throw DataError(path_.string(), ": ", name, ": expected to read it; found the file's end or an error");
 }
 
 const TensorView& Safetensors::at(const std::string& name) const {

@@ -43,6 +43,27 @@ class Safetensors {
   Metadata metadata_;
 };
 
+// A file of which parts are read as they are needed: of what is larger than a process should hold.
+class SafetensorsFile {
+ public:
+  // Reads the header. Throws what Safetensors::read throws.
+  explicit SafetensorsFile(const fs::path& path);
+
+  bool contains(const std::string& name) const { return tensors_.contains(name); }
+  uint64_t num_values(const std::string& name) const;  // 0 where there is none of that name
+  // Values first … first + into.size() - 1 of a tensor of F32, row by row; DataError where it is another or ends
+  // before.
+  void read(const std::string& name, uint64_t first, std::span<float> into) const;
+
+ private:
+  fs::path path_;
+  struct Place {
+    std::string dtype;
+    uint64_t begin = 0, bytes = 0;  // in the file
+  };
+  std::map<std::string, Place> tensors_;
+};
+
 // Data in order of name, so equal contents give equal bytes. A bug when a view's bytes do not fit its shape.
 std::vector<std::byte> safetensors_of(const std::map<std::string, TensorView>& tensors, const Metadata& metadata = {});
 void write_safetensors(FileLayer& files, const fs::path& path, const std::map<std::string, TensorView>& tensors,

@@ -87,6 +87,13 @@ auto on_disk(const fs::path& where, const Act& act) {
   }
 }
 
+// `begin`: the place of the first value in its tensor.
+void expect_finite(std::span<const float> values, uint64_t begin, const std::string& file, const std::string& key) {
+  if (const auto bad = first_not_finite(values))
+    throw DataError(file, ": ", key, ": expected finite values; found ", not_finite_text(values[*bad]), " (element ",
+                    begin + *bad, "): the run that wrote it had diverged; use an earlier checkpoint");
+}
+
 std::map<std::string, LoadedCheckpoint::Tensor> unpack_tensors(std::vector<std::byte> bytes, const std::string& name) {
   std::map<std::string, LoadedCheckpoint::Tensor> tensors;
   const Safetensors file = Safetensors::parse(std::move(bytes), name);
@@ -94,9 +101,7 @@ std::map<std::string, LoadedCheckpoint::Tensor> unpack_tensors(std::vector<std::
     if (view.dtype != "F32") throw DataError(name, ": ", key, ": expected F32; found ", view.dtype);
     LoadedCheckpoint::Tensor tensor{view.shape, std::vector<float>(view.bytes.size() / sizeof(float))};
     if (!tensor.values.empty()) std::memcpy(tensor.values.data(), view.bytes.data(), view.bytes.size());
-    if (const auto bad = first_not_finite(tensor.values))
-      throw DataError(name, ": ", key, ": expected finite values; found ", not_finite_text(tensor.values[*bad]),
-                      " (element ", *bad, "): the run that wrote it had diverged; use an earlier checkpoint");
+    expect_finite(tensor.values, 0, name, key);
     tensors[key] = std::move(tensor);
   }
   return tensors;
@@ -131,17 +136,32 @@ std::map<std::string, Listed> read_manifest_of(const fs::path& checkpoint) {
   return list;
 }
 
+void expect_size(const fs::path& path, const Listed& listed) {
+  std::error_code absent;  // is said by the reader
+  if (const uint64_t size = fs::file_size(path, absent); !absent && size != listed.bytes)
+    throw DataError(path.string(), ": expected ", listed.bytes, " bytes; found ", size, "; use another checkpoint");
+}
+
+void expect_sha256(const fs::path& path, const Listed& listed, const std::string& sha256) {
+  if (sha256 != listed.sha256)
+    throw DataError(path.string(), ": expected the SHA-256 of MANIFEST.json; found another; use another checkpoint");
+}
+
 // The bytes of one listed file, checked against size and, where asked for, checksum.
 std::vector<std::byte> read_listed(const fs::path& checkpoint, const std::string& name, const Listed& listed,
                                    Check check) {
   const fs::path path = checkpoint / name;
-  std::error_code absent;  // is said by the reader
-  if (const uint64_t size = fs::file_size(path, absent); !absent && size != listed.bytes)
-    throw DataError(path.string(), ": expected ", listed.bytes, " bytes; found ", size, "; use another checkpoint");
+  expect_size(path, listed);
   std::vector<std::byte> bytes = read_bytes(path);
-  if (check == Check::kChecksums && sha256_of(bytes) != listed.sha256)
-    throw DataError(path.string(), ": expected the SHA-256 of MANIFEST.json; found another; use another checkpoint");
+  if (check == Check::kChecksums) expect_sha256(path, listed, sha256_of(bytes));
   return bytes;
+}
+
+// The same file, checked and left on the disk.
+std::shared_ptr<const SafetensorsFile> open_listed(const fs::path& path, const Listed& listed, Check check) {
+  expect_size(path, listed);
+  if (check == Check::kChecksums) expect_sha256(path, listed, sha256_of_file(path));
+  return std::make_shared<SafetensorsFile>(path);
 }
 
 }  // namespace
@@ -195,11 +215,16 @@ fs::path save_checkpoint(const CheckpointContents& contents, const fs::path& fol
 
 namespace {
 
-LoadedCheckpoint load_without(const std::set<std::string>& left_out, const fs::path& path, Check check) {
+LoadedCheckpoint load_without(const std::set<std::string>& left_out, const fs::path& path, Check check,
+                              bool leaves_optimizer = false) {
   LoadedCheckpoint loaded;
   loaded.path = find_checkpoint(path, Which::kBest);
   for (const auto& [name, listed] : read_manifest_of(loaded.path)) {
     if (left_out.contains(name)) continue;
+    if (leaves_optimizer && name == "optimizer.safetensors") {
+      loaded.optimizer_file = open_listed(loaded.path / name, listed, check);
+      continue;
+    }
     std::vector<std::byte> bytes = read_listed(loaded.path, name, listed, check);
     const std::string where = (loaded.path / name).string();
     if (name == "model.safetensors")
@@ -230,6 +255,28 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state, Check ch
 
 LoadedCheckpoint load_for_use(const fs::path& path, Check check) {
   return load_without({"optimizer.safetensors"}, path, check);
+}
+
+LoadedCheckpoint load_to_go_on(const fs::path& path, Check check) {
+  return load_without({}, path, check, true);
+}
+
+void read_optimizer(const LoadedCheckpoint& checkpoint, const std::string& name, uint64_t count, uint64_t begin,
+                    std::span<float> into) {
+  const std::string where = (checkpoint.path / "optimizer.safetensors").string();
+  const auto held = checkpoint.optimizer.find(name);
+  const SafetensorsFile* file = checkpoint.optimizer_file.get();
+  const uint64_t found = file                                 ? file->num_values(name)
+                         : held == checkpoint.optimizer.end() ? 0
+                                                              : held->second.values.size();
+  if (found != count)
+    throw DataError(where, ": expected ", count, " values of \"", name, "\"; found ", found,
+                    "; start a new run with --init to use the weights alone");
+  if (file)
+    file->read(name, begin, into);
+  else
+    std::copy_n(held->second.values.begin() + static_cast<ptrdiff_t>(begin), into.size(), into.begin());
+  expect_finite(into, begin, where, name);
 }
 
 void expect_resumable(const LoadedCheckpoint& checkpoint) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "trainer/base/files.h"
+#include "trainer/base/safetensors.h"
 #include "trainer/base/state.h"
 #include "trainer/engine/checkpoint_folder.h"
 
@@ -49,7 +51,8 @@ struct LoadedCheckpoint {
   uint64_t step = 0;
   std::map<std::string, Tensor> model;
   std::map<std::string, Tensor> optimizer;
-  std::map<std::string, Tensor> ema;  // empty where there is no average
+  std::shared_ptr<const SafetensorsFile> optimizer_file;  // instead, after load_to_go_on()
+  std::map<std::string, Tensor> ema;                      // empty where there is no average
   // What recognises and what fine-tuning starts from: the averaged weights where there are any.
   const std::map<std::string, Tensor>& weights_to_use() const { return ema.empty() ? model : ema; }
   State state;
@@ -63,6 +66,13 @@ enum class Check { kChecksums, kSizes };
 LoadedCheckpoint load_checkpoint(const fs::path& path, bool with_state, Check check = Check::kChecksums);
 // For who recognises or starts anew: all but the optimizer's state.
 LoadedCheckpoint load_for_use(const fs::path& path, Check check = Check::kChecksums);
+
+// For who goes on: the optimizer's state stays in its file, which is checked, and each rank reads what it needs.
+LoadedCheckpoint load_to_go_on(const fs::path& path, Check check = Check::kChecksums);
+// Values begin … begin + into.size() - 1 of flat optimizer state that has `count` of them. DataError naming file and
+// tensor when it is absent, has another number, or holds what is not finite.
+void read_optimizer(const LoadedCheckpoint& checkpoint, const std::string& name, uint64_t count, uint64_t begin,
+                    std::span<float> into);
 
 // ConfigError for what `checkpoint average` wrote: it has weights, but no optimizer state to go on with.
 void expect_resumable(const LoadedCheckpoint& checkpoint);

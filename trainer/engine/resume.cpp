@@ -105,7 +105,7 @@ class Attempt {
   std::string load(const fs::path& path) {
     std::optional<LoadedCheckpoint> checkpoint;
     std::string refusal = reason_of(path, [&] {
-      checkpoint = load_checkpoint(path, true, request_.check);
+      checkpoint = load_to_go_on(path, request_.check);
       expect_resumable(*checkpoint);
       origin_ = origin_of(*checkpoint, request_);
     });

@@ -201,23 +201,20 @@ void Update::release_state() {
 }
 
 void Update::load_state(const LoadedCheckpoint& checkpoint) {
-  const auto find = [&](const std::string& name) -> const std::vector<float>& {
-    const auto found = checkpoint.optimizer.find(name);
-    if (found == checkpoint.optimizer.end() || found->second.values.size() != arena_.num_elements())
-      throw DataError((checkpoint.path / "optimizer.safetensors").string(), ": expected ", arena_.num_elements(),
-                      " values of \"", name, "\"; found others; start a new run with --init to use the weights alone");
-    return found->second.values;
+  const auto read = [&](const std::string& name, std::span<float> into) {
+    read_optimizer(checkpoint, name, arena_.num_elements(), begin(), into);
   };
-  for (auto& [name, values] : optimizer_.state())
-    std::copy_n(find(name).begin() + static_cast<ptrdiff_t>(begin()), length(), values.begin());
+  for (auto& [name, values] : optimizer_.state()) read(name, values);
   optimizer_.state_written();
-  if (average_.defined()) load_average(checkpoint, find(kAverage));
+  if (!average_.defined()) return;
+  std::vector<float> own(length());
+  read(kAverage, own);
+  load_average(checkpoint, own);
 }
 
 // Buffers of checkpoints from before they were averaged are the live ones of their time: a beginning as good as any.
-void Update::load_average(const LoadedCheckpoint& checkpoint, const std::vector<float>& parameters) {
-  average_.copy_(
-      at::from_blob(const_cast<float*>(parameters.data()) + begin(), {static_cast<int64_t>(length())}, at::kFloat));
+void Update::load_average(const LoadedCheckpoint& checkpoint, std::vector<float>& parameters) {
+  average_.copy_(at::from_blob(parameters.data(), {static_cast<int64_t>(length())}, at::kFloat));
   at::Tensor buffers = arena_.buffers().cpu().clone();
   for (const Segment& segment : arena_.buffer_segments()) {
     const auto found = checkpoint.ema.find(segment.name);

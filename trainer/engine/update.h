@@ -75,7 +75,7 @@ class Update {
   void follow_average(uint64_t index);
   at::Tensor own_average() const;
   std::vector<float> gather(std::span<const float> own);
-  void load_average(const LoadedCheckpoint& checkpoint, const std::vector<float>& parameters);
+  void load_average(const LoadedCheckpoint& checkpoint, std::vector<float>& parameters);
 
   UpdateOptions options_;
   Arena& arena_;

@@ -130,7 +130,9 @@ TEST_F(Nccl, SumsDeviceAndHostMemoryInOneOrder) {
   for (std::future<void>& one : all) one.get();
   values = memory.read();
   for (size_t i = 0; i < kCount; ++i)
-    ASSERT_EQ(values[i], static_cast<float>(size * (size + 1) / 2 + size * static_cast<int>(i % 1000))) << i;
+    ASSERT_EQ(values[i],
+              static_cast<float>(size * (size + 1)) / 2 + static_cast<float>(size * static_cast<int>(i % 1000)))
+        << i;
   EXPECT_EQ(on_host[0], size);
   EXPECT_EQ(on_host[1], size * (size - 1) / 2);
   communicator->finish();

@@ -38,7 +38,7 @@ double brute_force(const std::vector<double>& logits, int64_t frames, int64_t cl
     for (int64_t v = 0; v < classes; ++v) p[t * classes + v] = std::exp(logits[t * classes + v]) / sum;
   }
   double total = 0;
-  const auto num_paths = static_cast<int64_t>(std::pow(classes, frames) + 0.5);
+  const auto num_paths = static_cast<int64_t>(std::lround(std::pow(classes, frames)));
   for (int64_t number = 0; number < num_paths; ++number) {
     Tokens path;
     double product = 1;
@@ -101,7 +101,7 @@ TEST(CtcLattice, GradientEqualsFiniteDifferences) {
 }
 
 TEST(CtcLattice, GradientOfEveryFrameSumsToZero) {
-  const std::vector<double> logits = noise(50 * 30, 8);
+  const std::vector<double> logits = noise(size_t{50} * 30, 8);
   std::vector<double> gradient(logits.size());
   ctc_loss_and_gradient(logits.data(), 50, 30, Tokens{1, 2, 2, 7, 9, 9, 9, 4}, 29, 1.0, gradient.data());
   for (int t = 0; t < 50; ++t) {
@@ -112,7 +112,7 @@ TEST(CtcLattice, GradientOfEveryFrameSumsToZero) {
 }
 
 TEST(CtcLattice, TooFewFramesAreInfeasibleWithoutLossOrGradient) {
-  const std::vector<float> logits(3 * 4, 0.5f);
+  const std::vector<float> logits(size_t{3} * 4, 0.5f);
   for (const Tokens& target : {Tokens{0, 1, 2, 0}, Tokens{1, 1, 2}}) {  // four tokens; three and a repeat
     std::vector<float> gradient(12, 7.0f);
     const CtcOutcome outcome = ctc_loss_and_gradient(logits.data(), 3, 4, target, 3, 1.0, gradient.data());
@@ -130,7 +130,7 @@ TEST(CtcLattice, NoFramesSpellOnlyTheEmptyText) {
 }
 
 TEST(CtcLattice, ExtremeLogitsStayFinite) {
-  std::vector<float> logits(40 * 5, -2000.0f);
+  std::vector<float> logits(size_t{40} * 5, -2000.0f);
   for (int t = 0; t < 40; ++t) logits[t * 5 + 4] = 2000.0f;  // surely blank
   std::vector<float> gradient(logits.size());
   const CtcOutcome outcome = ctc_loss_and_gradient(logits.data(), 40, 5, Tokens{0, 1, 2}, 4, 1.0, gradient.data());
@@ -139,7 +139,7 @@ TEST(CtcLattice, ExtremeLogitsStayFinite) {
 }
 
 TEST(CtcLattice, NotANumberShowsInTheLoss) {
-  std::vector<float> logits(10 * 5, 0.0f);
+  std::vector<float> logits(size_t{10} * 5, 0.0f);
   logits[23] = std::numeric_limits<float>::quiet_NaN();
   std::vector<float> gradient(logits.size());
   EXPECT_TRUE(std::isnan(ctc_loss_and_gradient(logits.data(), 10, 5, Tokens{0, 1}, 4, 1.0, gradient.data()).loss));
@@ -147,7 +147,7 @@ TEST(CtcLattice, NotANumberShowsInTheLoss) {
 }
 
 TEST(CtcLattice, SinglePrecisionAgreesWithDouble) {
-  const std::vector<double> logits = noise(300 * 40, 21);
+  const std::vector<double> logits = noise(size_t{300} * 40, 21);
   const std::vector<float> singles(logits.begin(), logits.end());
   Tokens target;
   for (int i = 0; i < 120; ++i) target.push_back(static_cast<int32_t>(RandomKey(4).below(39, i)));
