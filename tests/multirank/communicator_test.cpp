@@ -168,8 +168,7 @@ TEST(Communicator, BroadcastsFromAnyRank) {
 
 TEST(Communicator, ManyCallsInFlightAreDoneInTheirOrder) {
   std::vector<std::vector<float>> values(50);
-  for (int i = 0; i < 50; ++i)
-    values[static_cast<size_t>(i)].assign(static_cast<size_t>(1 + 37 * i), static_cast<float>(i));
+  for (size_t i = 0; i < values.size(); ++i) values[i].assign(1 + 37 * i, static_cast<float>(i));
   std::vector<std::future<void>> done;
   done.reserve(values.size());
   for (auto& one : values) done.push_back(communicator().all_reduce_sum(std::span<float>(one), "all_reduce (test)"));

@@ -2,9 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <optional>
+#include <span>
 
 #include "tests/multirank/world_fixture.h"
 #include "trainer/comm/mpi_exchange.h"
@@ -56,6 +56,12 @@ T plus(T a, T b) {
     return a + b;
 }
 
+// Equal as bits: -0 differs from 0.
+template <class T>
+bool same_bits(std::span<const T> a, std::span<const T> b) {
+  return std::ranges::equal(std::as_bytes(a), std::as_bytes(b));
+}
+
 template <class T>
 void expect_sum_in_order(MpiExchange& exchange, const std::map<int, std::vector<int>>& hosts, size_t count) {
   std::vector<T> values(count);
@@ -68,7 +74,7 @@ void expect_sum_in_order(MpiExchange& exchange, const std::map<int, std::vector<
       for (size_t r = 1; r < ranks.size(); ++r) sum = plus(sum, from_float<T>(value_of(ranks[r], i)));
       expected = expected ? plus(*expected, sum) : sum;
     }
-    ASSERT_EQ(std::memcmp(&values[i], &*expected, sizeof(T)), 0) << i << " of " << count;
+    ASSERT_TRUE(same_bits<T>({&values[i], 1}, {&*expected, 1})) << i << " of " << count;
   }
 }
 
@@ -89,7 +95,8 @@ void expect_sums_of_slices(MpiExchange& exchange, size_t count, const std::vecto
   ASSERT_EQ(exchange.sum(std::span<T>(whole)), 0);
   ASSERT_EQ(exchange.sum_slices(std::span<T>(sliced), bounds), 0);
   const auto r = static_cast<size_t>(rank());
-  ASSERT_EQ(std::memcmp(&whole[bounds[r]], &sliced[bounds[r]], (bounds[r + 1] - bounds[r]) * sizeof(T)), 0) << count;
+  const size_t own = bounds[r + 1] - bounds[r];
+  ASSERT_TRUE(same_bits<T>({&whole[bounds[r]], own}, {&sliced[bounds[r]], own})) << count;
 }
 
 // Equal slices, all on one rank, and slices of which some are empty; several rounds.
@@ -227,7 +234,8 @@ TEST(Messages, LongerThanTheLimitTravelInPieces) {
   MpiExchange exchange(rank(), 1000);
   std::vector<float> values(5003, static_cast<float>(rank() + 1));
   ASSERT_EQ(exchange.sum(std::span<float>(values)), 0);
-  for (float value : values) ASSERT_EQ(value, static_cast<float>(size() * (size() + 1) / 2));
+  const int sum = size() * (size() + 1) / 2;
+  for (float value : values) ASSERT_EQ(value, static_cast<float>(sum));
   std::vector<std::byte> bytes(12'345, static_cast<std::byte>(rank() == 0 ? 9 : 0));
   ASSERT_EQ(exchange.broadcast(bytes, 0), 0);
   EXPECT_EQ(bytes, std::vector<std::byte>(12'345, std::byte{9}));

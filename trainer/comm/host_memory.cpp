@@ -97,12 +97,11 @@ std::unique_ptr<HostMemory> HostMemory::open(MPI_Comm host, std::string& reason)
     descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
     struct stat facts = {};
     // A number of another PID namespace would lead to a stranger's file.
-    if (descriptor < 0 || fstat(descriptor, &facts) != 0)
-      failed = errno;
-    else if (facts.st_size != static_cast<off_t>(bytes))
-      failed = ESTALE;
-    else if (!(begin = map(descriptor, bytes)))
-      failed = errno;
+    const bool is_open = descriptor >= 0 && fstat(descriptor, &facts) == 0;
+    const bool is_ours = is_open && facts.st_size == static_cast<off_t>(bytes);
+    if (is_ours) begin = map(descriptor, bytes);
+    if (!begin)
+      failed = is_open && !is_ours ? ESTALE : errno;
     else if (static_cast<Header*>(begin)->token != invitation.token)
       failed = ESTALE;
   }

@@ -231,6 +231,7 @@ int MpiExchange::sum_round(std::span<T> values, Wanted own, const std::vector<Wa
     if (lane + 1 < lanes.size()) {
       const std::span<T> part(result + lanes[lane], lanes[lane + 1] - lanes[lane]);
       std::vector<Wanted> of_part;
+      of_part.reserve(by_host.size());
       for (const Wanted& one : by_host) of_part.push_back(one.within(lanes[lane], lanes[lane + 1]));
       if (const int code = sum_between_hosts(part, of_part); code != MPI_SUCCESS) return code;
     }

@@ -83,6 +83,7 @@ class TokenizerCommand final : public Command {
     expect_one_of("--annotations", annotations_, {"drop", "keep"});
     const std::vector<Line> lines = read_lines();
     std::vector<std::string> texts;
+    texts.reserve(lines.size());
     for (const Line& line : lines) texts.push_back(line.text);
     train_tokenizer(kind_, size_, texts, out_);
     const auto tokenizer = load_tokenizer(out_);

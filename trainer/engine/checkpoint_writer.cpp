@@ -117,7 +117,7 @@ void CheckpointWriter::work(const std::stop_token& stop) {
     {
       const std::lock_guard lock(mutex_);
       if (saved) saved_.push_back(std::move(*saved));
-      if (failure) failure_ = failure;
+      if (failure) failure_ = std::move(failure);  // the reader lets go of it last
       job_.reset();
     }
     changed_.notify_all();

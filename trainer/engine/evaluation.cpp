@@ -29,6 +29,7 @@ EditCounts sum_of(const std::vector<ScoredUtterance>& utterances, Unit unit) {
 
 Interval interval_of(const std::vector<ScoredUtterance>& utterances, Unit unit) {
   std::vector<EditCounts> counts;
+  counts.reserve(utterances.size());
   for (const ScoredUtterance& one : utterances) counts.push_back(counts_of(one, unit));
   return bootstrap_rate(counts);
 }

@@ -27,6 +27,11 @@ bool decides_numbers(const std::string& file) {
   return std::ranges::any_of(kStarts, [&](const char* start) { return file.starts_with(start); });
 }
 
+// Notes are cut at four bytes.
+size_t padded(size_t bytes) {
+  return (bytes + 3) / 4 * 4;
+}
+
 // The linker's build id among an object's notes; empty: it has none.
 std::string build_of(const dl_phdr_info& object) {
   constexpr size_t kShown = 8;
@@ -39,14 +44,14 @@ std::string build_of(const dl_phdr_info& object) {
       ElfW(Nhdr) note;
       std::memcpy(&note, at, sizeof note);
       const char* name = at + sizeof note;
-      const auto* id = reinterpret_cast<const unsigned char*>(name + (note.n_namesz + 3) / 4 * 4);
+      const auto* id = reinterpret_cast<const unsigned char*>(name + padded(note.n_namesz));
       if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(name, "GNU", 4) == 0) {
         std::ostringstream text;
         for (size_t k = 0; k < std::min<size_t>(note.n_descsz, kShown); ++k)
           text << std::hex << (id[k] >> 4) << (id[k] & 15);
         return text.str();
       }
-      at = reinterpret_cast<const char*>(id) + (note.n_descsz + 3) / 4 * 4;
+      at = reinterpret_cast<const char*>(id) + padded(note.n_descsz);
     }
   }
   return "";

@@ -90,6 +90,7 @@ std::vector<TimedToken> greedy_tokens(const Logits& logits, int32_t blank, doubl
 
 std::string text_of(const std::vector<TimedToken>& tokens, const Tokenizer& tokenizer) {
   std::vector<int32_t> plain;
+  plain.reserve(tokens.size());
   for (const TimedToken& one : tokens) plain.push_back(one.token);
   return tokenizer.decode(plain);
 }
