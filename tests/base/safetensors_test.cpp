@@ -64,9 +64,9 @@ TEST(Safetensors, PartsOfAFileAreReadAlone) {
   FileLayer files;
   const std::vector<float> values{1, 2, 3, 4, 5, 6};
   const std::vector<uint8_t> bytes{7};
-  write_safetensors(files, path,
-                    {{"a", {"U8", {1}, std::as_bytes(std::span(bytes))}},
-                     {"x", {"F32", {3, 2}, std::as_bytes(std::span(values))}}});
+  write_safetensors(
+      files, path,
+      {{"a", {"U8", {1}, std::as_bytes(std::span(bytes))}}, {"x", {"F32", {3, 2}, std::as_bytes(std::span(values))}}});
   const SafetensorsFile file(path);
   EXPECT_TRUE(file.contains("a") && file.contains("x") && !file.contains("y"));
   EXPECT_EQ(file.num_values("x"), 6u);

@@ -94,7 +94,8 @@ class CtcTask : public Task {
 
   double seconds_per_frame() const override {
     // One second of further audio gives this many further frames.
-    const int64_t frames = features_->num_frames(int64_t{1001} * sample_rate_hz_) - features_->num_frames(sample_rate_hz_);
+    const int64_t frames =
+        features_->num_frames(int64_t{1001} * sample_rate_hz_) - features_->num_frames(sample_rate_hz_);
     return 1000.0 / static_cast<double>(frames) * static_cast<double>(model_.stride());
   }
 
@@ -102,7 +103,8 @@ class CtcTask : public Task {
 
   std::vector<std::vector<std::string>> describe() const override {
     std::vector<std::vector<std::string>> rows;
-    for (const AcousticModel::BlockSummary& block : model_.summary(features_->num_frames(int64_t{10} * sample_rate_hz_)))
+    for (const AcousticModel::BlockSummary& block :
+         model_.summary(features_->num_frames(int64_t{10} * sample_rate_hz_)))
       rows.push_back({block.name, block.type, std::to_string(block.input_frames), std::to_string(block.output_frames),
                       std::to_string(block.output_channels), std::to_string(block.num_parameters)});
     return rows;
