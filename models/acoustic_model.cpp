@@ -1,7 +1,7 @@
 #include "models/acoustic_model.h"
 
-#include "models/fused_ops.h"
-#include "models/mixed_ops.h"
+#include "models/ops/fused_ops.h"
+#include "models/ops/mixed_ops.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 

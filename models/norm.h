@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/block.h"
-#include "models/fused_ops.h"
+#include "models/ops/fused_ops.h"
 
 namespace rehearse {
 

@@ -1,4 +1,4 @@
-#include "models/strided_conv.h"
+#include "models/ops/strided_conv.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 

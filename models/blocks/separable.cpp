@@ -1,7 +1,7 @@
-#include "models/device_ops.h"
-#include "models/mixed_ops.h"
 #include "models/norm.h"
-#include "models/strided_conv.h"
+#include "models/ops/device_ops.h"
+#include "models/ops/mixed_ops.h"
+#include "models/ops/strided_conv.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 

@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include "models/fused_ops.h"
-#include "models/mixed_ops.h"
 #include "models/norm.h"
+#include "models/ops/fused_ops.h"
+#include "models/ops/mixed_ops.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 

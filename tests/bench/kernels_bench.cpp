@@ -3,10 +3,10 @@
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
-#include "data/features/features.h"
+#include "data/speech/features/features.h"
 #include "models/acoustic_model.h"
-#include "models/ctc_loss.h"
-#include "models/fused_ops.h"
+#include "models/ops/ctc_loss.h"
+#include "models/ops/fused_ops.h"
 
 namespace rehearse {
 namespace {

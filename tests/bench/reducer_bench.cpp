@@ -13,7 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "models/acoustic_model.h"
-#include "models/ctc_loss.h"
+#include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
 #include "tests/support/c10d_oracle.h"
 #include "trainer/base/random.h"

@@ -12,7 +12,7 @@
 #include <iostream>
 
 #include "models/acoustic_model.h"
-#include "models/ctc_loss.h"
+#include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/registry.h"
 #include "trainer/engine/arena.h"

@@ -1,5 +1,5 @@
 // `rehearse checkpoint` diff and average through the binary, old format versions, and weights read in plain Python.
-#include "trainer/engine/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

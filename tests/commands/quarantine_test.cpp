@@ -4,7 +4,7 @@
 
 #include <fstream>
 
-#include "data/manifest.h"
+#include "data/speech/manifest.h"
 #include "tests/data/text_support.h"
 #include "tests/support/process.h"
 #include "tests/support/toy_run.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "data/readers/audio_reader.h"
+#include "data/speech/audio/audio_reader.h"
 #include "tests/data/text_support.h"
 
 namespace rehearse::testing {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <set>
 
-#include "data/augment/augmentation.h"
-#include "data/sound_file.h"
+#include "data/speech/audio/sound_file.h"
+#include "data/speech/augment/augmentation.h"
 #include "tests/data/text_support.h"
 #include "tests/data/tone_reader.h"
 #include "trainer/base/files.h"

@@ -10,7 +10,7 @@
 #include <span>
 #include <thread>
 
-#include "data/manifest.h"
+#include "data/speech/manifest.h"
 #include "data/text/annotations.h"
 #include "data/text/normalizer.h"
 #include "data/text/utf8.h"

@@ -1,4 +1,4 @@
-#include "data/corpus.h"
+#include "data/speech/corpus.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <set>
 
-#include "data/readers/audio_reader.h"
+#include "data/speech/audio/audio_reader.h"
 #include "tests/data/text_support.h"
 #include "tests/data/tone_reader.h"
 #include "trainer/base/error.h"

@@ -4,9 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "data/import_corpus.h"
-#include "data/importers/importer.h"
-#include "data/sound_file.h"
+#include "data/speech/audio/sound_file.h"
+#include "data/speech/import/import_corpus.h"
+#include "data/speech/import/importer.h"
 #include "tests/data/audio_support.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"

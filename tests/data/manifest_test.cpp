@@ -1,4 +1,4 @@
-#include "data/manifest.h"
+#include "data/speech/manifest.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
-#include "data/missing_audio.h"
+#include "data/speech/missing_audio.h"
 
 #include <gtest/gtest.h>
 
 #include "audio_support.h"
-#include "data/import_corpus.h"
-#include "data/pack_corpus.h"
+#include "data/speech/import/import_corpus.h"
+#include "data/speech/pack/pack_corpus.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {

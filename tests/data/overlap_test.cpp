@@ -1,9 +1,9 @@
-#include "data/overlap.h"
+#include "data/speech/overlap.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "data/readers/audio_reader.h"
+#include "data/speech/audio/audio_reader.h"
 #include "tests/data/tone_reader.h"
 #include "trainer/base/error.h"
 

@@ -1,4 +1,4 @@
-#include "data/pack_corpus.h"
+#include "data/speech/pack/pack_corpus.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "data/packed.h"
+#include "data/speech/pack/packed.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,8 +9,9 @@
 #include <thread>
 
 #include "audio_support.h"
-#include "data/sound/byte_source.h"
-#include "data/sound_file.h"
+#include "data/speech/audio/sound_file.h"
+#include "data/speech/pack/packed_audio.h"
+#include "data/speech/sound/byte_source.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {

@@ -8,9 +8,9 @@
 #include <thread>
 
 #include "audio_support.h"
-#include "data/manifest.h"
-#include "data/readers/audio_reader.h"
-#include "data/sound_file.h"
+#include "data/speech/audio/audio_reader.h"
+#include "data/speech/audio/sound_file.h"
+#include "data/speech/manifest.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "audio_support.h"
-#include "data/readers/audio_reader.h"
+#include "data/speech/audio/audio_reader.h"
 
 namespace rehearse {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "data/readers/audio_reader.h"
+#include "data/speech/audio/audio_reader.h"
 #include "trainer/base/registry.h"
 
 namespace rehearse {

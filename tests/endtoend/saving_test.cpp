@@ -10,7 +10,7 @@
 #include "tests/data/text_support.h"
 #include "tests/endtoend/unbroken.h"
 #include "tests/support/toy_run.h"
-#include "trainer/engine/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 namespace rehearse {
 namespace {

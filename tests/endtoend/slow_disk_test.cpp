@@ -10,7 +10,7 @@
 
 #include "tests/data/text_support.h"
 #include "tests/support/tiny_run.h"
-#include "trainer/engine/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 namespace rehearse {
 namespace {

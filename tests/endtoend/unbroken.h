@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "tests/support/tiny_run.h"
-#include "trainer/engine/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 namespace rehearse {
 

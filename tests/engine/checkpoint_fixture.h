@@ -9,7 +9,7 @@
 
 #include "tests/data/text_support.h"
 #include "trainer/base/random.h"
-#include "trainer/engine/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 namespace rehearse {
 

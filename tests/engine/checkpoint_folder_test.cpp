@@ -1,5 +1,5 @@
 // The folder of a run's checkpoints: what is listed, what is meant, what goes and what is only set aside.
-#include "trainer/engine/checkpoint_folder.h"
+#include "trainer/checkpoint/checkpoint_folder.h"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "trainer/engine/checkpoint_writer.h"
+#include "trainer/checkpoint/checkpoint_writer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

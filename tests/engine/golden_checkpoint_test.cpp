@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "trainer/engine/checkpoint.h"
-#include "trainer/engine/checkpoint_report.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/checkpoint_report.h"
 
 namespace rehearse {
 namespace {

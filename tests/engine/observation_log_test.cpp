@@ -1,4 +1,4 @@
-#include "trainer/engine/observation_log.h"
+#include "trainer/observe/observation_log.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "trainer/engine/state_file.h"
+#include "trainer/checkpoint/state_file.h"
 
 #include <gtest/gtest.h>
 

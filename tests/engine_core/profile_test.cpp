@@ -1,4 +1,4 @@
-#include "trainer/engine/profile.h"
+#include "trainer/observe/profile.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // What quarantine_of finds in a checkpoint made by hand, and how it is shown.
-#include "trainer/engine/quarantine_list.h"
+#include "trainer/tasks/speech/quarantine_list.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include "data/sampler/quarantine.h"
 #include "tests/data/text_support.h"
 #include "trainer/base/error.h"
-#include "trainer/engine/table.h"
+#include "trainer/base/table.h"
 
 namespace rehearse {
 namespace {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "trainer/base/error.h"
+#include "trainer/base/finite.h"
 
 namespace rehearse {
 namespace {

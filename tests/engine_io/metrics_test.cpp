@@ -1,4 +1,4 @@
-#include "trainer/engine/metrics.h"
+#include "trainer/observe/metrics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,8 +1,8 @@
-#include "trainer/engine/progress.h"
+#include "trainer/observe/progress.h"
 
 #include <gtest/gtest.h>
 
-#include "trainer/engine/table.h"
+#include "trainer/base/table.h"
 
 namespace rehearse {
 namespace {

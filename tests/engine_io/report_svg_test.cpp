@@ -1,4 +1,4 @@
-#include "trainer/engine/report_svg.h"
+#include "trainer/report/report_svg.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

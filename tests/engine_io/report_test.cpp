@@ -1,4 +1,4 @@
-#include "trainer/engine/report.h"
+#include "trainer/report/report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"
-#include "trainer/engine/report_html.h"
+#include "trainer/report/report_html.h"
 
 namespace rehearse {
 namespace {

@@ -1,4 +1,4 @@
-#include "trainer/engine/table.h"
+#include "trainer/base/table.h"
 
 #include <gtest/gtest.h>
 

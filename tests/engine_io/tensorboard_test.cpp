@@ -1,4 +1,4 @@
-#include "trainer/engine/tensorboard.h"
+#include "trainer/observe/tensorboard.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "trainer/engine/device.h"
+#include "trainer/device/device.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,9 +1,9 @@
 // One whole update against PyTorch in double precision (tests/golden/update, golden_update.py).
 #include <gtest/gtest.h>
 
-#include "data/features/features.h"
+#include "data/speech/features/features.h"
 #include "models/acoustic_model.h"
-#include "models/ctc_loss.h"
+#include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
 #include "tests/support/fake_communicator.h"
 #include "trainer/base/registry.h"

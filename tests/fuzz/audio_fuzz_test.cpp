@@ -3,9 +3,9 @@
 
 #include <cmath>
 
-#include "data/readers/audio_reader.h"
-#include "data/sound/survey.h"
-#include "data/sound_file.h"
+#include "data/speech/audio/audio_reader.h"
+#include "data/speech/audio/sound_file.h"
+#include "data/speech/sound/survey.h"
 #include "mutation.h"
 #include "tests/data/audio_support.h"
 #include "trainer/base/error.h"

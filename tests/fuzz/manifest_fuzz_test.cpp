@@ -3,9 +3,9 @@
 
 #include <tuple>
 
-#include "data/importers/importer.h"
-#include "data/manifest.h"
-#include "data/packed.h"
+#include "data/speech/import/importer.h"
+#include "data/speech/manifest.h"
+#include "data/speech/pack/packed.h"
 #include "mutation.h"
 #include "tests/data/audio_support.h"
 #include "trainer/base/error.h"

@@ -1,13 +1,13 @@
 // Every device kernel against its CPU twin, and one whole update of a small model.
 #include "models/acoustic_model.h"
-#include "models/ctc_loss.h"
-#include "models/fused_ops.h"
-#include "models/mixed_ops.h"
+#include "models/ops/ctc_loss.h"
+#include "models/ops/fused_ops.h"
+#include "models/ops/mixed_ops.h"
 #include "tests/gpu/gpu_here.h"
 #include "tests/models/tensor_support.h"
 #include "trainer/base/error.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/arena.h"
-#include "trainer/engine/device.h"
 
 namespace rehearse {
 namespace {

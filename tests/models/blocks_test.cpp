@@ -4,8 +4,8 @@
 #include <cmath>
 #include <map>
 
-#include "models/fused_ops.h"
-#include "models/mixed_ops.h"
+#include "models/ops/fused_ops.h"
+#include "models/ops/mixed_ops.h"
 #include "tests/models/tensor_support.h"
 
 namespace rehearse {

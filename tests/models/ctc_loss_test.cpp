@@ -1,4 +1,4 @@
-#include "models/ctc_loss.h"
+#include "models/ops/ctc_loss.h"
 
 #include <chrono>
 #include <cmath>

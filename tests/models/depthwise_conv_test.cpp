@@ -1,5 +1,5 @@
 // Against libtorch's own grouped convolution, also where frames are skipped.
-#include "models/fused_ops.h"
+#include "models/ops/fused_ops.h"
 #include "tests/models/tensor_support.h"
 
 namespace rehearse {

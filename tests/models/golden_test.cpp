@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/features/features.h"
-#include "models/ctc_loss.h"
+#include "data/speech/features/features.h"
+#include "models/ops/ctc_loss.h"
 #include "tests/models/tensor_support.h"
 #include "trainer/base/safetensors.h"
 

@@ -1,4 +1,4 @@
-#include "models/mixed_ops.h"
+#include "models/ops/mixed_ops.h"
 
 #include "tests/models/tensor_support.h"
 

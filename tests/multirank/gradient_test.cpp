@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "models/acoustic_model.h"
-#include "models/ctc_loss.h"
+#include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
 #include "tests/data/text_support.h"
 #include "tests/multirank/world_fixture.h"

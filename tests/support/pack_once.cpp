@@ -1,7 +1,7 @@
 // Packs a manifest as `rehearse pack` does, in a process small enough to be killed a hundred times.
 #include <cstdio>
 
-#include "data/pack_corpus.h"
+#include "data/speech/pack/pack_corpus.h"
 #include "trainer/base/error.h"
 
 int main(int argc, char** argv) {

@@ -3,11 +3,11 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/printable.h"
+#include "trainer/checkpoint/checkpoint_average.h"
+#include "trainer/checkpoint/checkpoint_diff.h"
+#include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
-#include "trainer/engine/checkpoint_average.h"
-#include "trainer/engine/checkpoint_diff.h"
-#include "trainer/engine/checkpoint_report.h"
 
 namespace rehearse {
 namespace {

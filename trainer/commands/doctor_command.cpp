@@ -2,7 +2,7 @@
 
 #include "trainer/commands/command.h"
 #include "trainer/commands/version.h"
-#include "trainer/engine/doctor_run.h"
+#include "trainer/examine/doctor_run.h"
 
 namespace rehearse {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <iostream>
 
-#include "data/import_corpus.h"
-#include "data/utterance_fields.h"
+#include "data/speech/import/import_corpus.h"
+#include "data/speech/utterance_fields.h"
 #include "trainer/base/error.h"
 #include "trainer/base/log.h"
 #include "trainer/base/printable.h"

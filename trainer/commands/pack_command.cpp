@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iostream>
 
-#include "data/pack_corpus.h"
+#include "data/speech/pack/pack_corpus.h"
 #include "trainer/base/error.h"
 #include "trainer/base/log.h"
 #include "trainer/base/printable.h"

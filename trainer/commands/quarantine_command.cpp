@@ -5,12 +5,12 @@
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 #include "trainer/base/printable.h"
+#include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/manifest_option.h"
 #include "trainer/commands/number_checks.h"
-#include "trainer/engine/checkpoint_report.h"
-#include "trainer/engine/quarantine_list.h"
-#include "trainer/engine/run_log.h"
+#include "trainer/observe/run_log.h"
+#include "trainer/tasks/speech/quarantine_list.h"
 
 namespace rehearse {
 namespace {

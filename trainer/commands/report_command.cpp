@@ -5,10 +5,10 @@
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 #include "trainer/base/printable.h"
+#include "trainer/base/table.h"
 #include "trainer/commands/command.h"
-#include "trainer/engine/progress.h"
-#include "trainer/engine/report.h"
-#include "trainer/engine/table.h"
+#include "trainer/observe/progress.h"
+#include "trainer/report/report.h"
 
 namespace rehearse {
 namespace {

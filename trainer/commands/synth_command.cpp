@@ -6,9 +6,9 @@
 #include <sstream>
 #include <thread>
 
-#include "data/synth/espeak.h"
-#include "data/synth/synth_corpus.h"
-#include "data/synth/synth_options.h"
+#include "data/speech/synth/espeak.h"
+#include "data/speech/synth/synth_corpus.h"
+#include "data/speech/synth/synth_options.h"
 #include "trainer/base/config.h"
 #include "trainer/base/error.h"
 #include "trainer/base/log.h"

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "data/manifest.h"
+#include "data/speech/manifest.h"
 #include "data/text/normalizer.h"
 #include "data/text/text_losses.h"
 #include "data/text/tokenizer.h"

@@ -2,7 +2,7 @@
 
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
-#include "trainer/engine/transcribe_run.h"
+#include "trainer/tasks/speech/transcribe_run.h"
 
 namespace rehearse {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "trainer/base/error.h"
-#include "trainer/engine/progress.h"
+#include "trainer/observe/progress.h"
 
 namespace rehearse {
 namespace {

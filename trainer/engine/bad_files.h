@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "data/corpus.h"
 #include "data/sampler/sampler.h"
+#include "data/speech/corpus.h"
 
 namespace rehearse {
 

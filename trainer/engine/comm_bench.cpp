@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "trainer/base/error.h"
-#include "trainer/engine/table.h"
+#include "trainer/base/table.h"
 
 namespace rehearse {
 namespace {

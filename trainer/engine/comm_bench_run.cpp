@@ -8,7 +8,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
-#include "trainer/engine/device.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/tensor_collectives.h"
 

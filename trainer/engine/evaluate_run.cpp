@@ -7,8 +7,8 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
-#include "trainer/engine/checkpoint_report.h"
-#include "trainer/engine/device.h"
+#include "trainer/checkpoint/checkpoint_report.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/evaluation.h"
 #include "trainer/engine/evaluator.h"
 #include "trainer/engine/session.h"

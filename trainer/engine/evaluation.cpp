@@ -4,11 +4,11 @@
 #include <cstdio>
 #include <map>
 
-#include "data/manifest.h"
+#include "data/speech/manifest.h"
 #include "trainer/base/config.h"
 #include "trainer/base/error.h"
 #include "trainer/base/printable.h"
-#include "trainer/engine/table.h"
+#include "trainer/base/table.h"
 
 namespace rehearse {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/text/scoring.h"
-#include "trainer/engine/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 namespace rehearse {
 

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "data/loader.h"
-#include "trainer/engine/device.h"
+#include "data/loader/loader.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/long_speech.h"
 
 namespace rehearse {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "data/corpus.h"
+#include "data/speech/corpus.h"
 #include "data/text/scoring.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/engine/recognizer.h"

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "data/loader.h"
-#include "trainer/engine/device.h"
+#include "data/loader/loader.h"
+#include "trainer/device/device.h"
 
 namespace rehearse {
 

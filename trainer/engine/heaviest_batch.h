@@ -1,8 +1,8 @@
 // The most memory that a run can ask for at once, asked for before it begins.
 #pragma once
 
-#include "data/corpus.h"
 #include "data/sampler/batch_planner.h"
+#include "data/speech/corpus.h"
 #include "trainer/engine/train_parts.h"
 
 namespace rehearse {

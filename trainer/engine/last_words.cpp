@@ -12,7 +12,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/printable.h"
-#include "trainer/engine/metrics.h"
+#include "trainer/observe/metrics.h"
 
 namespace rehearse {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "trainer/base/error.h"
-#include "trainer/engine/checkpoint.h"
+#include "trainer/checkpoint/checkpoint.h"
 
 namespace rehearse {
 namespace {

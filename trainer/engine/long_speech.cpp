@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "trainer/engine/device.h"
+#include "trainer/device/device.h"
 
 namespace rehearse {
 namespace {

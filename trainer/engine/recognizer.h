@@ -6,8 +6,8 @@
 
 #include "data/text/normalizer.h"
 #include "data/text/tokenizer.h"
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/engine/arena.h"
-#include "trainer/engine/checkpoint.h"
 #include "trainer/tasks/task.h"
 
 namespace rehearse {

@@ -4,7 +4,7 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/json_fields.h"
-#include "trainer/engine/checkpoint_diff.h"
+#include "trainer/checkpoint/checkpoint_diff.h"
 #include "trainer/engine/run_facts.h"
 #include "trainer/engine/run_options.h"
 

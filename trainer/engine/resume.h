@@ -7,8 +7,8 @@
 
 #include "trainer/base/config.h"
 #include "trainer/base/log.h"
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/comm/communicator.h"
-#include "trainer/engine/checkpoint.h"
 
 namespace rehearse {
 

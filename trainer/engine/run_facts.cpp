@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "trainer/base/json_fields.h"
-#include "trainer/engine/checkpoint_diff.h"
+#include "trainer/checkpoint/checkpoint_diff.h"
 
 namespace rehearse {
 namespace {

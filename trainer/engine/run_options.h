@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "data/corpus.h"
-#include "data/loader.h"
+#include "data/loader/loader.h"
 #include "data/sampler/batch_planner.h"
+#include "data/speech/corpus.h"
 #include "trainer/base/config.h"
 #include "trainer/engine/update_options.h"
 

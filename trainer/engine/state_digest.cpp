@@ -7,6 +7,7 @@
 #include <map>
 
 #include "trainer/base/error.h"
+#include "trainer/base/finite.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {
@@ -37,20 +38,6 @@ uint64_t digest_of(std::span<const float> values, uint64_t seed) {
   return digest;
 }
 
-std::optional<size_t> first_not_finite(std::span<const float> values) {
-  constexpr size_t kBlock = 4096;
-  constexpr uint32_t kExponent = 0x7F800000u;
-  for (size_t begin = 0; begin < values.size(); begin += kBlock) {
-    const auto block = values.subspan(begin, std::min(kBlock, values.size() - begin));
-    uint32_t bad = 0;  // without a branch per value
-    for (const float value : block) bad |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent ? 1u : 0u;
-    if (bad == 0) continue;
-    for (size_t i = 0; i < block.size(); ++i)
-      if (!std::isfinite(block[i])) return begin + i;
-  }
-  return std::nullopt;
-}
-
 std::string name_of_not_finite(std::span<const float> values, const std::vector<Segment>& segments, size_t begin) {
   for (const Segment& segment : segments) {
     const size_t from = std::max(segment.offset, begin),
@@ -61,11 +48,6 @@ std::string name_of_not_finite(std::span<const float> values, const std::vector<
       return described(segment.name, from - segment.offset + *found, own[*found]);
   }
   return "";
-}
-
-std::string not_finite_text(float value) {
-  if (std::isnan(value)) return "nan";
-  return value > 0 ? "inf" : "-inf";
 }
 
 void StateDigest::note_not_finite(const std::string& what) {

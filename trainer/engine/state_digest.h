@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,9 +13,6 @@ namespace rehearse {
 // 64 bits over the values' bits in fixed order. Against accidents, not against intent.
 uint64_t digest_of(std::span<const float> values, uint64_t seed = 0);
 
-std::optional<size_t> first_not_finite(std::span<const float> values);
-// "inf", "-inf" or "nan", whose sign says nothing.
-std::string not_finite_text(float value);
 // "name (element 7: nan)" of the first value that is not finite, in segment order; empty: none. `values` are those from
 // element `begin` of the segments' flat buffer on; padding does not count.
 std::string name_of_not_finite(std::span<const float> values, const std::vector<Segment>& segments, size_t begin = 0);

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "data/augment/augmentation.h"
-#include "data/corpus.h"
-#include "data/readers/audio_reader.h"
 #include "data/sampler/batch_planner.h"
+#include "data/speech/audio/audio_reader.h"
+#include "data/speech/augment/augmentation.h"
+#include "data/speech/corpus.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/recognizer.h"
 #include "trainer/engine/run_options.h"

@@ -9,11 +9,11 @@
 #include <limits>
 #include <optional>
 
-#include "data/overlap.h"
+#include "data/speech/overlap.h"
 #include "trainer/base/json_fields.h"
+#include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/comm/world.h"
-#include "trainer/engine/checkpoint_report.h"
-#include "trainer/engine/device.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/last_words.h"
 #include "trainer/engine/learning_doubts.h"
 #include "trainer/engine/resume.h"

@@ -7,7 +7,7 @@
 
 #include "trainer/base/ctc_length.h"
 #include "trainer/base/printable.h"
-#include "trainer/engine/device.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/heaviest_batch.h"
 #include "trainer/engine/last_words.h"
 #include "trainer/engine/left_out.h"

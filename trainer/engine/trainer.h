@@ -8,26 +8,26 @@
 #include <string>
 #include <vector>
 
-#include "data/corpus.h"
-#include "data/loader.h"
-#include "models/mixed_ops.h"
+#include "data/loader/loader.h"
+#include "data/speech/corpus.h"
+#include "models/ops/mixed_ops.h"
 #include "trainer/base/log.h"
+#include "trainer/checkpoint/checkpoint_writer.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/engine/bad_files.h"
-#include "trainer/engine/checkpoint_writer.h"
 #include "trainer/engine/evaluator.h"
 #include "trainer/engine/learning_doubts.h"
-#include "trainer/engine/observation_log.h"
 #include "trainer/engine/optimizer.h"
-#include "trainer/engine/profile.h"
 #include "trainer/engine/recognizer.h"
 #include "trainer/engine/reducer.h"
-#include "trainer/engine/run_log.h"
 #include "trainer/engine/run_options.h"
 #include "trainer/engine/schedule.h"
 #include "trainer/engine/step_source.h"
 #include "trainer/engine/step_tally.h"
 #include "trainer/engine/update.h"
+#include "trainer/observe/observation_log.h"
+#include "trainer/observe/profile.h"
+#include "trainer/observe/run_log.h"
 
 namespace rehearse {
 

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/engine/arena.h"
-#include "trainer/engine/checkpoint.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/step_tally.h"
 #include "trainer/engine/update_options.h"

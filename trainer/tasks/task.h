@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/loader.h"
+#include "data/loader/loader.h"
 #include "data/text/tokenizer.h"
 #include "models/block.h"
 

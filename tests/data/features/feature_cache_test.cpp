@@ -1,4 +1,4 @@
-#include "data/features/feature_cache.h"
+#include "data/speech/features/feature_cache.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

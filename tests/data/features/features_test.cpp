@@ -1,11 +1,11 @@
-#include "data/features/features.h"
+#include "data/speech/features/features.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "data/features/spec_augment.h"
+#include "data/speech/features/spec_augment.h"
 #include "trainer/base/random.h"
 #include "trainer/base/registry.h"
 

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "data/manifest.h"
-#include "data/packed.h"
-#include "data/sound_file.h"
+#include "data/speech/audio/sound_file.h"
+#include "data/speech/manifest.h"
+#include "data/speech/pack/packed.h"
 #include "tests/data/audio_support.h"
 #include "tests/support/process.h"
 #include "trainer/base/error.h"

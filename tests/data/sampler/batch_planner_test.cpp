@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <set>
 
-#include "data/manifest.h"
 #include "data/sampler/length_batches.h"
+#include "data/speech/manifest.h"
 #include "sampler_fixture.h"
 
 namespace rehearse {

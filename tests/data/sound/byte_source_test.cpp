@@ -1,4 +1,4 @@
-#include "data/sound/byte_source.h"
+#include "data/speech/sound/byte_source.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "data/sound/foreign.h"
+#include "data/speech/sound/foreign.h"
 
 #include <gmock/gmock.h>
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/readers/audio_reader.h"
+#include "data/speech/audio/audio_reader.h"
 #include "tests/data/audio_support.h"
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"

@@ -1,4 +1,4 @@
-#include "data/sound/stereo.h"
+#include "data/speech/sound/stereo.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

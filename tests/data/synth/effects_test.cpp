@@ -1,4 +1,4 @@
-#include "data/synth/effects.h"
+#include "data/speech/synth/effects.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
-#include "data/synth/grammar.h"
+#include "data/speech/synth/grammar.h"
 
 #include <gtest/gtest.h>
 
-#include "data/synth/domains.h"
+#include "data/speech/synth/domains.h"
 #include "trainer/base/error.h"
 
 namespace rehearse::synth {

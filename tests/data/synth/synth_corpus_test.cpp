@@ -1,4 +1,4 @@
-#include "data/synth/synth_corpus.h"
+#include "data/speech/synth/synth_corpus.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "data/manifest.h"
-#include "data/sound_file.h"
+#include "data/speech/audio/sound_file.h"
+#include "data/speech/manifest.h"
 #include "trainer/base/error.h"
 
 namespace rehearse::synth {

@@ -1,9 +1,9 @@
-#include "data/synth/synth_options.h"
+#include "data/speech/synth/synth_options.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "data/synth/espeak.h"
+#include "data/speech/synth/espeak.h"
 #include "trainer/base/error.h"
 
 namespace rehearse::synth {

@@ -15,7 +15,7 @@
 #include "tests/gpu/gpu_here.h"
 #include "trainer/base/error.h"
 #include "trainer/comm/device_communicator.h"
-#include "trainer/engine/device_plugin.h"
+#include "trainer/device/device_plugin.h"
 
 namespace rehearse {
 namespace {

@@ -161,7 +161,8 @@ TEST(EmulatedCudaKernels, GatesEqualTheCpu) {
   compare_gate(Rows(Activation::kNone, 0), true, false);
 }
 
-// The tables of a batch, built as models/device_ops.cpp builds them, by another route: one group per token and class.
+// The tables of a batch, built as models/ops/device_ops.cpp builds them, by another route: one group per token and
+// class.
 struct CtcBatch {
   int64_t frames, classes, states = 1;
   std::vector<float> logits;

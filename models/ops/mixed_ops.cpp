@@ -1,0 +1,51 @@
+#include "models/ops/mixed_ops.h"
+
+#include <ATen/ATen.h>
+
+namespace rehearse {
+namespace {
+
+at::ScalarType type_of(Precision precision) {
+  return precision == Precision::kBfloat16 ? at::kBFloat16 : at::kHalf;
+}
+
+at::Tensor rounded(const ForwardContext& context, const at::Tensor& x) {
+  if (context.precision == Precision::kFull || !x.defined()) return x;
+  return x.to(type_of(context.precision));
+}
+
+at::Tensor rounded_weight(const ForwardContext& context, const at::Tensor& weight) {
+  if (context.precision == Precision::kFull || !weight.defined() || !context.rounded_weights)
+    return rounded(context, weight);
+  return (*context.rounded_weights)(weight, type_of(context.precision));
+}
+
+}  // namespace
+
+at::Tensor RoundedWeights::operator()(const at::Tensor& weight, at::ScalarType type) {
+  at::Tensor& rounded = rounded_[weight.unsafeGetTensorImpl()];
+  if (!rounded.defined()) rounded = weight.to(type);
+  return rounded;
+}
+
+at::Tensor mixed_linear(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight,
+                        const at::Tensor& bias) {
+  return at::linear(rounded(context, x), rounded_weight(context, weight), rounded_weight(context, bias))
+      .to(x.scalar_type());
+}
+
+at::Tensor mixed_conv(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
+  const at::Tensor kernel = rounded_weight(context, weight).permute({0, 2, 1}).unsqueeze(2);  // [O, I, 1, K]
+  return at::conv2d(rounded(context, x), kernel, {}, at::IntArrayRef({1, stride}),
+                    at::IntArrayRef({0, (weight.size(1) - 1) / 2}))
+      .to(x.scalar_type());
+}
+
+at::Tensor mixed_attention(const ForwardContext& context, const at::Tensor& query, const at::Tensor& key,
+                           const at::Tensor& value, const at::Tensor& bias) {
+  return at::scaled_dot_product_attention(rounded(context, query), rounded(context, key), rounded(context, value),
+                                          rounded(context, bias))
+      .to(query.scalar_type());
+}
+
+}  // namespace rehearse
