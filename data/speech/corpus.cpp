@@ -73,8 +73,8 @@ void expect_few_rejections(const std::vector<Rejection>& rejections,
     const Rejection& example = *commonest->second.front();
     throw DataError("domain \"", domain, "\": expected at most ", percent(max_share), " unusable utterances; found ",
                     percent(share), " (", rejected.size(), " of ", num_utterances.at(domain), "), most of them ",
-                    commonest->first, " (", commonest->second.size(), ", e.g. \"", example.audio_path,
-                    "\": ", example.reason, "); list them with `rehearse doctor`, or raise data.max_rejected_share");
+                    commonest->first, " (", commonest->second.size(), ", e.g. \"", example.name, "\": ", example.reason,
+                    "); list them with `rehearse doctor`, or raise data.max_rejected_share");
   }
 }
 
@@ -111,6 +111,21 @@ double Corpus::total_seconds() const {
   double sum = 0;
   for (const Item& item : items_) sum += item.utterance.duration_s;
   return sum;
+}
+
+Dataset Corpus::dataset() const {
+  Dataset dataset;
+  for (const Item& item : items_) {
+    dataset.ids.push_back(item.utterance.id);
+    dataset.domain.push_back(item.domain);
+    dataset.cost.push_back(static_cast<float>(item.utterance.duration_s));
+  }
+  dataset.domains = domains_;
+  dataset.rejections = rejections_;
+  dataset.total_cost = total_seconds();
+  dataset.name_of = [this](uint32_t index) { return items_[index].utterance.audio_path; };
+  dataset.hash = [this] { return hash(); };
+  return dataset;
 }
 
 std::string Corpus::hash() const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
 #include "data/speech/manifest.h"
 #include "data/text/normalizer.h"
 #include "data/text/text_losses.h"
@@ -15,15 +16,6 @@
 namespace rehearse {
 
 class AudioReaders;
-
-// Why an utterance has no index, with its manifest line's audio path: listed by doctor and in the run's log.
-struct Rejection {
-  std::string audio_path;
-  std::string domain;
-  // "too long", "too short", "empty text", "no known character", "infeasible: 83 frames needed, 40 there",
-  // "unreadable: …"
-  std::string reason;
-};
 
 // Utterances sorted by domain, then by stable id; the index into `items` is the utterance number everywhere else.
 // Immutable once built, so readable from every thread.
@@ -49,8 +41,11 @@ class Corpus {
 
   const std::vector<Item>& items() const { return items_; }
   const std::vector<std::string>& domains() const { return domains_; }
-  // In the order of items().
+  // In the order of items(): "too long", "too short", "empty text", "no known character",
+  // "infeasible: 83 frames needed, 40 there", "unreadable: …"
   const std::vector<Rejection>& rejections() const { return rejections_; }
+  // What engine and sampler see of it; the corpus outlives it. Its cost is seconds.
+  Dataset dataset() const;
   // Characters that the vocabulary lacks (dropped from `tokens`) and annotations, of all texts that were looked at.
   const TextLosses& text_losses() const { return text_losses_; }
   double total_seconds() const;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "data/speech/speech_batch.h"
 #include "tests/data/tone_reader.h"
 #include "trainer/base/registry.h"
 
@@ -58,14 +59,29 @@ MicroBatch micro_batch(const std::vector<uint32_t>& utterances, uint32_t visit =
   return batch;
 }
 
+// How a plan is loaded: threads, and the bytes of the cache.
+struct How {
+  int threads = 1;
+  int64_t cache_bytes = SpeechLoading::Options{}.cache_bytes;
+};
+
 class LoaderTest : public testing::Test {
  protected:
-  std::vector<LoadedBatch> load(const std::vector<MicroBatch>& plan, const Loader::Options& options,
-                                const Corpus& corpus) {
-    Loader loader(options, corpus, readers_, augmentations_, 3);
-    for (size_t i = 0; i < plan.size(); ++i) loader.push(i / 4, static_cast<int>(i % 4), plan[i]);
-    std::vector<LoadedBatch> batches;
-    for (size_t i = 0; i < plan.size(); ++i) batches.push_back(loader.next());
+  // A loader of the corpus and all that it needs.
+  struct Loading {
+    Loading(const How& how, const Corpus& corpus, const LoaderTest& test)
+        : speech({16000, how.cache_bytes}, corpus, test.readers_, test.augmentations_, 3),
+          loader(how.threads,
+                 [this](const MicroBatch& plan, const std::stop_token& stop) { return speech.load(plan, stop); }) {}
+    SpeechLoading speech;
+    Loader loader;
+  };
+  std::vector<SpeechBatch> load(const std::vector<MicroBatch>& plan, const How& how, const Corpus& corpus) {
+    Loading loading(how, corpus, *this);
+    for (size_t i = 0; i < plan.size(); ++i) loading.loader.push(i / 4, static_cast<int>(i % 4), plan[i]);
+    std::vector<SpeechBatch> batches;
+    for (size_t i = 0; i < plan.size(); ++i)
+      batches.push_back(std::move(dynamic_cast<SpeechBatch&>(*loading.loader.next())));
     return batches;
   }
 
@@ -73,17 +89,23 @@ class LoaderTest : public testing::Test {
   std::vector<std::unique_ptr<Augmentation>> augmentations_;
 };
 
+std::vector<uint32_t> utterances_of(const Batch& batch) {
+  std::vector<uint32_t> utterances;
+  for (const Draw& draw : batch.draws) utterances.push_back(draw.utterance);
+  return utterances;
+}
+
 TEST_F(LoaderTest, DeliversPaddedAudioWithItsTokens) {
   const Corpus corpus = tones();
-  const LoadedBatch batch = load({micro_batch({4, 9, 4})}, {}, corpus)[0];
-  EXPECT_EQ(batch.utterances, (std::vector<uint32_t>{4, 9, 4}));
+  const SpeechBatch batch = load({micro_batch({4, 9, 4})}, {}, corpus)[0];
+  EXPECT_EQ(utterances_of(batch), (std::vector<uint32_t>{4, 9, 4}));
   EXPECT_EQ(batch.positions, (std::vector<uint32_t>{10, 11, 12}));
   EXPECT_EQ(batch.weights, (std::vector<float>{1, 1, 1}));
   EXPECT_EQ(batch.failures, (std::vector<std::string>{"", "", ""}));
   EXPECT_GT(batch.load_seconds, 0);
   ASSERT_EQ(batch.samples.size(), 3 * static_cast<size_t>(batch.max_samples));
   for (size_t row = 0; row < 3; ++row) {
-    const Corpus::Item& item = corpus.items()[batch.utterances[row]];
+    const Corpus::Item& item = corpus.items()[batch.draws[row].utterance];
     EXPECT_EQ(batch.ids[row], item.utterance.id);
     EXPECT_EQ(batch.tokens[row], item.tokens);
     const auto length = static_cast<size_t>(batch.num_samples[row]);
@@ -97,7 +119,7 @@ TEST_F(LoaderTest, DeliversPaddedAudioWithItsTokens) {
 
 TEST_F(LoaderTest, DeliversAnEmptyMicroBatch) {
   const Corpus corpus = tones();
-  const LoadedBatch batch = load({MicroBatch{}}, {}, corpus)[0];
+  const SpeechBatch batch = load({MicroBatch{}}, {}, corpus)[0];
   EXPECT_EQ(batch.max_samples, 0);
   EXPECT_TRUE(batch.samples.empty());
 }
@@ -118,16 +140,15 @@ TEST_F(LoaderTest, DeliversTheSameInPlanOrderWhateverThreadsAndCache) {
   augmentations_ = augmentations("[{type: speed, share: 0.7}, {type: gain}, {type: noise, share: 0.5}]");
   const Corpus corpus = tones({"", "tone:broken"});
   const auto plan = random_plan(60);
-  const auto expected = load(plan, {1, 16000, 0}, corpus);
-  const std::vector<Loader::Options> variants = {{2, 16000, 0}, {4, 16000, 1 << 20}, {8, 16000, 20000}};
-  for (const Loader::Options& options : variants) {
-    const auto batches = load(plan, options, corpus);
+  const auto expected = load(plan, {1, 0}, corpus);
+  for (const How& how : {How{2, 0}, How{4, 1 << 20}, How{8, 20000}}) {
+    const auto batches = load(plan, how, corpus);
     for (size_t i = 0; i < plan.size(); ++i) {
       ASSERT_EQ(batches[i].step, i / 4);
       ASSERT_EQ(batches[i].micro_batch, static_cast<int>(i % 4));
-      ASSERT_EQ(batches[i].utterances, expected[i].utterances);
+      ASSERT_EQ(utterances_of(batches[i]), utterances_of(expected[i]));
       ASSERT_EQ(batches[i].num_samples, expected[i].num_samples);
-      ASSERT_EQ(batches[i].samples, expected[i].samples) << options.threads << " threads, micro-batch " << i;
+      ASSERT_EQ(batches[i].samples, expected[i].samples) << how.threads << " threads, micro-batch " << i;
       ASSERT_EQ(batches[i].weights, expected[i].weights);
       ASSERT_EQ(batches[i].failures, expected[i].failures);
     }
@@ -158,7 +179,7 @@ TEST_F(LoaderTest, DecodesOnceWhatFitsIntoTheCache) {
   const std::vector<MicroBatch> plan(5, micro_batch({0, 1, 2}));
   const auto reads = [&](int64_t cache_bytes) {
     const int before = num_tone_reads();
-    load(plan, {1, 16000, cache_bytes}, corpus);
+    load(plan, {1, cache_bytes}, corpus);
     return num_tone_reads() - before;
   };
   EXPECT_EQ(reads(1 << 20), 3);
@@ -170,7 +191,7 @@ TEST_F(LoaderTest, GivesFailedUtterancesWeightZeroAndKeepsTheReason) {
   const Corpus corpus = tones({"tone:broken", "tone:truncated"});
   const uint32_t broken = index_of(corpus, "tone:broken"), truncated = index_of(corpus, "tone:truncated");
   const uint32_t fine = index_of(corpus, "tone:220");
-  const LoadedBatch batch = load({micro_batch({broken, fine, truncated})}, {}, corpus)[0];
+  const SpeechBatch batch = load({micro_batch({broken, fine, truncated})}, {}, corpus)[0];
   EXPECT_EQ(batch.weights, (std::vector<float>{0, 1, 0}));
   EXPECT_EQ(batch.failures[0], "tone:broken: expected audio; found noise; replace the file");
   EXPECT_EQ(batch.failures[1], "");
@@ -188,7 +209,7 @@ TEST_F(LoaderTest, GivesDrawsThatAreNotLearnedWeightZero) {
   const Corpus corpus = tones();
   MicroBatch plan = micro_batch({1, 2});
   plan.draws[0].is_learned = false;
-  const LoadedBatch batch = load({plan}, {}, corpus)[0];
+  const SpeechBatch batch = load({plan}, {}, corpus)[0];
   EXPECT_EQ(batch.weights, (std::vector<float>{0, 1}));
   EXPECT_EQ(batch.failures[0], "");
   EXPECT_GT(batch.num_samples[0], 1600);
@@ -198,11 +219,12 @@ TEST_F(LoaderTest, GivesDrawsThatAreNotLearnedWeightZero) {
 TEST_F(LoaderTest, DecodesOnlyAFewMicroBatchesAhead) {
   const Corpus corpus = tones();
   const int before = num_tone_reads();
-  Loader loader({4, 16000, 0}, corpus, readers_, augmentations_, 3);
+  Loading loading({4, 0}, corpus, *this);
+  Loader& loader = loading.loader;
   constexpr int kNumBatches = 300, kMostAhead = 16;
   for (int i = 0; i < kNumBatches; ++i) loader.push(static_cast<uint64_t>(i), 0, micro_batch({0}));
   for (int taken = 1; taken <= kNumBatches; ++taken) {
-    EXPECT_EQ(loader.next().step, static_cast<uint64_t>(taken - 1));
+    EXPECT_EQ(loader.next()->step, static_cast<uint64_t>(taken - 1));
     ASSERT_LE(num_tone_reads() - before, taken + kMostAhead);
   }
 }
@@ -210,7 +232,8 @@ TEST_F(LoaderTest, DecodesOnlyAFewMicroBatchesAhead) {
 TEST_F(LoaderTest, IsDestroyedWithWorkQueuedAndUnread) {
   const Corpus corpus = tones();
   for (int num_batches : {0, 1, 200}) {
-    Loader loader({3, 16000, 0}, corpus, readers_, augmentations_, 3);
+    Loading loading({3, 0}, corpus, *this);
+    Loader& loader = loading.loader;
     for (int i = 0; i < num_batches; ++i) loader.push(0, i, micro_batch({0, 1, 2}));
     if (num_batches == 200) loader.next();
   }
@@ -222,29 +245,30 @@ TEST_F(LoaderTest, HandsABugOfAWorkerToTheCaller) {
   };
   augmentations_.push_back(std::make_unique<Faulty>());
   const Corpus corpus = tones();
-  Loader loader({}, corpus, readers_, augmentations_, 3);
+  Loading loading({}, corpus, *this);
+  Loader& loader = loading.loader;
   loader.push(0, 0, micro_batch({0}));
   loader.push(0, 1, MicroBatch{});
   EXPECT_THROW(loader.next(), std::logic_error);
-  EXPECT_EQ(loader.next().micro_batch, 1);
+  EXPECT_EQ(loader.next()->micro_batch, 1);
 }
 
 TEST_F(LoaderTest, RefusesToWaitForWhatWasNeverPushed) {
   const Corpus corpus = tones();
-  Loader loader({}, corpus, readers_, augmentations_, 3);
+  Loading loading({}, corpus, *this);
+  Loader& loader = loading.loader;
   EXPECT_THROW(loader.next(), BugError);
 }
 
-TEST(LoaderOptions, ReadTheirKeys) {
-  Config config = Config::parse("{threads: 3, cache_mb: 2}");
+TEST(SpeechLoadingOptions, ReadTheirKeys) {
+  Config config = Config::parse("{cache_mb: 2}");
   ConfigNode node = config.root();
-  const Loader::Options options = Loader::Options::from(node);
+  const SpeechLoading::Options options = SpeechLoading::Options::from(node);
   node.expect_all_read();
-  EXPECT_EQ(options.threads, 3);
   EXPECT_EQ(options.cache_bytes, 2 << 20);
-  Config bad = Config::parse("{threads: 0}");
+  Config bad = Config::parse("{cache_mb: -1}");
   ConfigNode bad_node = bad.root();
-  EXPECT_THROW(Loader::Options::from(bad_node), ConfigError);
+  EXPECT_THROW(SpeechLoading::Options::from(bad_node), ConfigError);
 }
 
 }  // namespace

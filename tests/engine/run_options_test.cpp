@@ -131,6 +131,7 @@ TEST_F(RunOptionsTest, AWrongTypeNamesFileLineAndKey) {
 TEST_F(RunOptionsTest, AValueOutOfRangeNamesTheRange) {
   EXPECT_THAT(refusal(needed() + "budget: {steps: 1}\ncomm: {timeout_s: 0}"),
               AllOf(HasSubstr("run.yaml:3"), HasSubstr("comm.timeout_s"), HasSubstr("0.5")));
+  EXPECT_THAT(refusal(needed() + "budget: {steps: 1}", {"data.loader.threads=0"}), HasSubstr("data.loader.threads"));
 }
 
 TEST_F(RunOptionsTest, AMissingFileIsNamed) {

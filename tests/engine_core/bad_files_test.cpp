@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/speech/corpus.h"
 #include "data/text/tokenizer.h"
 #include "tests/data/text_support.h"
 #include "trainer/base/error.h"
@@ -30,6 +31,7 @@ class BadFilesTest : public ::testing::Test {
     }
     corpus_.emplace(std::move(utterances), Normalizer("basic/1"), *load_tokenizer(vocabulary), Corpus::Options{},
                     nullptr);
+    dataset_ = corpus_->dataset();
   }
   static Observation observed(uint32_t utterance, bool is_bad) {
     Observation observation;
@@ -40,10 +42,11 @@ class BadFilesTest : public ::testing::Test {
 
   TemporaryFolder folder_{"bad_files"};
   std::optional<Corpus> corpus_;
+  Dataset dataset_;
 };
 
 TEST_F(BadFilesTest, EachIsSaidOnce) {
-  BadFiles files(*corpus_, 0.2);
+  BadFiles files(dataset_, 0.2);
   EXPECT_THAT(files.observe(std::vector{observed(3, true), observed(4, false), observed(3, true)}).bad,
               ElementsAre(3u));
   EXPECT_THAT(files.observe(std::vector{observed(3, true), observed(5, true)}).bad, ElementsAre(5u));
@@ -51,7 +54,7 @@ TEST_F(BadFilesTest, EachIsSaidOnce) {
 }
 
 TEST_F(BadFilesTest, OneThatComesBackIsSaidOnceToo) {
-  BadFiles files(*corpus_, 0.2);
+  BadFiles files(dataset_, 0.2);
   for (int time = 0; time < 3; ++time) {
     const auto lost = files.observe(std::vector{observed(3, true)});
     EXPECT_EQ(lost.bad.size(), time == 0 ? 1u : 0u) << "a file that comes and goes is not said again and again";
@@ -63,7 +66,7 @@ TEST_F(BadFilesTest, OneThatComesBackIsSaidOnceToo) {
 }
 
 TEST_F(BadFilesTest, FilesThatCameBackNoLongerCount) {
-  BadFiles files(*corpus_, 0.2);
+  BadFiles files(dataset_, 0.2);
   for (int pass = 0; pass < 5; ++pass)  // every file fails once, never more than ten at a time
     for (uint32_t first = 0; first < 100; first += 10) {
       std::vector<Observation> lost, back;
@@ -75,13 +78,13 @@ TEST_F(BadFilesTest, FilesThatCameBackNoLongerCount) {
 }
 
 TEST_F(BadFilesTest, WithinTheShareARunGoesOn) {
-  BadFiles files(*corpus_, 0.2);
+  BadFiles files(dataset_, 0.2);
   for (int pass = 0; pass < 3; ++pass)
     for (uint32_t i = 0; i < 100; ++i) EXPECT_NO_THROW(files.observe(std::vector{observed(i, i % 5 == 2)})) << i;
 }
 
 TEST_F(BadFilesTest, MoreOfTheWholeDomainEndIt) {
-  BadFiles files(*corpus_, 0.2);
+  BadFiles files(dataset_, 0.2);
   EXPECT_NO_THROW(files.observe(std::vector{observed(100, true)}));
   try {
     files.observe(std::vector{observed(101, true), observed(102, false)});
@@ -93,7 +96,7 @@ TEST_F(BadFilesTest, MoreOfTheWholeDomainEndIt) {
 }
 
 TEST_F(BadFilesTest, WhereNothingCanBeReadAFewDrawsAreEnough) {
-  BadFiles files(*corpus_, 0.2);
+  BadFiles files(dataset_, 0.2);
   uint32_t drawn = 0;
   EXPECT_THROW(
       {
@@ -104,10 +107,10 @@ TEST_F(BadFilesTest, WhereNothingCanBeReadAFewDrawsAreEnough) {
 }
 
 TEST_F(BadFilesTest, AShareOfZeroAllowsNoneAndOfOneAll) {
-  BadFiles none(*corpus_, 0);
+  BadFiles none(dataset_, 0);
   EXPECT_NO_THROW(none.observe(std::vector{observed(1, false)}));
   EXPECT_THROW(none.observe(std::vector{observed(2, true)}), DataError);
-  BadFiles all(*corpus_, 1);
+  BadFiles all(dataset_, 1);
   for (uint32_t i = 0; i < 105; ++i) EXPECT_NO_THROW(all.observe(std::vector{observed(i, true)}));
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/speech/speech_batch.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/error.h"
 
@@ -13,8 +14,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(OnDevice, TooLittleMemoryNamesTheBatchAndTheKeyToLower) {
-  LoadedBatch batch;
-  batch.utterances = {3, 4};
+  SpeechBatch batch;
   batch.num_samples = {16000, 48000};
   batch.max_samples = 48000;
   const auto work = [] { C10_THROW_ERROR(OutOfMemoryError, "CUDA out of memory"); };
@@ -28,7 +28,7 @@ TEST(OnDevice, TooLittleMemoryNamesTheBatchAndTheKeyToLower) {
 }
 
 TEST(OnDevice, OtherErrorsPassThrough) {
-  EXPECT_THROW(on_device({}, "batch.seconds", [] { throw DataError("no such file"); }), DataError);
+  EXPECT_THROW(on_device(Batch{}, "batch.seconds", [] { throw DataError("no such file"); }), DataError);
 }
 
 TEST(PrecisionWarning, IsForProcessorsWithoutTheInstructions) {

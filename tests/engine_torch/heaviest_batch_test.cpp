@@ -28,14 +28,12 @@ class HeaviestBatch : public ::testing::Test {
     config_ = std::make_unique<Config>(Config::load(at + "config.yaml", {}));
     parts_ = std::make_unique<RunParts>(*config_, at + "config.yaml", RunParts::Place{});
   }
-  TrialParts trial() const {
-    return {parts_->options, *parts_->recognizer, *parts_->corpus, parts_->readers, parts_->augmentations};
-  }
+  MicroBatch heaviest() const { return heaviest_batch(parts_->dataset, parts_->options.batch); }
   // What one more micro-batch would do to this model: its loss and gradients.
   std::pair<double, at::Tensor> learned() {
-    const LoadedBatch batch = load_batch(trial(), heaviest_batch(*parts_->corpus, parts_->options.batch));
+    const std::unique_ptr<Batch> batch = parts_->loading->load(heaviest());
     parts_->recognizer->arena().begin_update();
-    const TaskOutput output = parts_->recognizer->task().forward(batch, {true, 1, 3, batch.ids});
+    const TaskOutput output = parts_->recognizer->task().forward(*batch, {true, 1, 3, batch->ids});
     output.loss_sum.backward();
     return {output.loss_sum.item<double>(), parts_->recognizer->arena().gradients().clone()};
   }
@@ -46,10 +44,10 @@ class HeaviestBatch : public ::testing::Test {
 };
 
 TEST_F(HeaviestBatch, HoldsTheLongestUtterancesThatFit) {
-  const MicroBatch batch = heaviest_batch(*parts_->corpus, parts_->options.batch);
+  const MicroBatch batch = heaviest();
   ASSERT_EQ(batch.draws.size(), 2u) << "two of 2.2 s fit into 10 s / 2";
   for (const Draw& draw : batch.draws) EXPECT_GE(parts_->corpus->items()[draw.utterance].reference.size(), 8u);
-  EXPECT_NEAR(padded_seconds(*parts_->corpus, batch), 4.4, 0.5);
+  EXPECT_NEAR(padded_cost(parts_->dataset, batch), 4.4, 0.5);
 }
 
 TEST_F(HeaviestBatch, OfATrialNothingStays) {
@@ -58,8 +56,7 @@ TEST_F(HeaviestBatch, OfATrialNothingStays) {
   const at::Tensor parameters = arena.parameters().clone(), buffers = arena.buffers().clone();
   const auto before = learned();
   arena.begin_update();
-  const TaskOutput output =
-      try_batch(trial(), load_batch(trial(), heaviest_batch(*parts_->corpus, parts_->options.batch)));
+  const TaskOutput output = try_batch({parts_->options, *parts_->recognizer}, *parts_->loading->load(heaviest()));
   EXPECT_GT(output.losses.at(0), 0) << "it was tried";
   EXPECT_TRUE(at::equal(arena.parameters(), parameters));
   EXPECT_TRUE(at::equal(arena.buffers(), buffers));

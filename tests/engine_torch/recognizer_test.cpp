@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "data/speech/speech_batch.h"
 #include "models/torch_prelude.h"
 #include "tests/data/text_support.h"
 #include "trainer/base/random.h"
@@ -68,7 +69,7 @@ class RecognizerTest : public ::testing::Test {
   }
   // gain: of the audio, which has the same ids whatever it is.
   static at::Tensor logits_of(Recognizer& recognizer, double gain = 0.1) {
-    LoadedBatch batch;
+    SpeechBatch batch;
     batch.is_cacheable = true;
     batch.max_samples = 8000;
     batch.num_samples = {8000, 6000};
@@ -77,7 +78,6 @@ class RecognizerTest : public ::testing::Test {
       for (int64_t i = 0; i < batch.num_samples[static_cast<size_t>(b)]; ++i)
         batch.samples[static_cast<size_t>(b * 8000 + i)] =
             static_cast<float>(gain * RandomKey(static_cast<uint64_t>(b)).normal(static_cast<uint64_t>(i)));
-    batch.utterances = {0, 1};
     batch.ids = {1, 2};
     batch.tokens = {{0}, {1}};
     batch.weights = {1, 1};

@@ -111,17 +111,12 @@ std::string precision_warning(Precision precision, at::Device device, bool has_i
                 " is slower than float32 here, since this CPU has no instructions for it");
 }
 
-void on_device(const LoadedBatch& batch, const char* key, const std::function<void()>& work) {
+void on_device(const Batch& batch, const char* key, const std::function<void()>& work) {
   try {
     work();
   } catch (const c10::OutOfMemoryError&) {
-    constexpr double kRate = 16000;
-    const auto size = static_cast<double>(batch.utterances.size());
-    double real = 0;
-    for (int64_t samples : batch.num_samples) real += static_cast<double>(samples) / kRate;
-    const double longest = static_cast<double>(batch.max_samples) / kRate;
-    throw CommError("device: expected memory for a micro-batch of ", size, " utterances, longest ", longest, " s, ",
-                    real, " s of audio (", size * longest, " s padded); found too little; lower ", key);
+    throw CommError("device: expected memory for a micro-batch of ", batch.size_text(), "; found too little; lower ",
+                    key);
   } catch (const c10::Error& failure) {
     if (!is_about_determinism(failure.what_without_backtrace())) throw;
     const std::string reason = failure.what_without_backtrace();

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "data/loader/loader.h"
+#include "data/loader/batch.h"
 #include "models/precision.h"
 #include "trainer/comm/world.h"
 #include "trainer/device/device_plugin.h"
@@ -38,7 +38,7 @@ class Device {
 
 // Does `work` on this batch. When the device's memory does not suffice: a CommError that says how big the batch was and
 // that `key` makes it smaller. ConfigError when the device has no deterministic way and `deterministic` asks for one.
-void on_device(const LoadedBatch& batch, const char* key, const std::function<void()>& work);
+void on_device(const Batch& batch, const char* key, const std::function<void()>& work);
 
 // What to say when `device` computes in `precision` more slowly than in float32; empty: nothing.
 std::string precision_warning(Precision precision, at::Device device, bool has_instructions);

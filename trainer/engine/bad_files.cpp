@@ -10,9 +10,9 @@ namespace {
 constexpr uint8_t kDrawn = 1, kBad = 2, kBadSaid = 4, kRecoverySaid = 8;
 }
 
-BadFiles::BadFiles(const Corpus& corpus, double max_share)
-    : corpus_(corpus), max_share_(max_share), counts_(corpus.domains().size()), seen_(corpus.items().size(), 0) {
-  for (const Corpus::Item& item : corpus.items()) ++counts_[item.domain].all;
+BadFiles::BadFiles(const Dataset& dataset, double max_share)
+    : dataset_(dataset), max_share_(max_share), counts_(dataset.domains.size()), seen_(dataset.size(), 0) {
+  for (const uint32_t domain : dataset.domain) ++counts_[domain].all;
 }
 
 BadFiles::Changes BadFiles::observe(std::span<const Observation> observations) {
@@ -21,7 +21,7 @@ BadFiles::Changes BadFiles::observe(std::span<const Observation> observations) {
   for (const Observation& one : observations) {
     const uint32_t utterance = one.draw.utterance;
     uint8_t& seen = seen_[utterance];
-    Count& count = counts_[corpus_.items()[utterance].domain];
+    Count& count = counts_[dataset_.domain[utterance]];
     if ((seen & kDrawn) == 0) ++count.drawn;
     seen |= kDrawn;
     const bool was_bad = (seen & kBad) != 0;
@@ -33,7 +33,7 @@ BadFiles::Changes BadFiles::observe(std::span<const Observation> observations) {
     was_bad ? --count.bad : ++count.bad;
     if (!was_bad) newly_bad.push_back(utterance);
   }
-  for (const uint32_t utterance : newly_bad) expect_few(counts_[corpus_.items()[utterance].domain], utterance);
+  for (const uint32_t utterance : newly_bad) expect_few(counts_[dataset_.domain[utterance]], utterance);
   return changes;
 }
 
@@ -42,10 +42,9 @@ void BadFiles::expect_few(const Count& count, uint32_t utterance) const {
              bad = static_cast<double>(count.bad);
   const double surely = max_share_ * drawn + 3 * std::sqrt(max_share_ * (1 - max_share_) * drawn);
   if (bad <= max_share_ * all && bad <= surely) return;
-  const Corpus::Item& item = corpus_.items()[utterance];
-  throw DataError("domain \"", corpus_.domains()[item.domain], "\": expected at most ", format_percent(max_share_),
-                  " unusable utterances; found ", count.bad, " unusable files among the ", count.drawn,
-                  " drawn so far, e.g. \"", item.utterance.audio_path,
+  throw DataError("domain \"", dataset_.domains[dataset_.domain[utterance]], "\": expected at most ",
+                  format_percent(max_share_), " unusable utterances; found ", count.bad, " unusable files among the ",
+                  count.drawn, " drawn so far, e.g. \"", dataset_.name_of(utterance),
                   "\"; list them with `rehearse doctor`, or raise data.max_rejected_share");
 }
 

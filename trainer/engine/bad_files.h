@@ -1,12 +1,12 @@
-// Audio that training could not read: a budget for it, and each file said once, as is its return.
+// Files that training could not read: a budget for it, and each file said once, as is its return.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "data/dataset.h"
 #include "data/sampler/sampler.h"
-#include "data/speech/corpus.h"
 
 namespace rehearse {
 
@@ -14,8 +14,8 @@ namespace rehearse {
 // counts anew.
 class BadFiles {
  public:
-  // max_share: data.max_rejected_share. `corpus` outlives it.
-  BadFiles(const Corpus& corpus, double max_share);
+  // max_share: data.max_rejected_share. `dataset` outlives it.
+  BadFiles(const Dataset& dataset, double max_share);
 
   // The utterances whose files turned out bad for the first time, and those that could be read again for the first
   // time. DataError naming domain, counts and a file when a domain has more bad ones than allowed: of the whole domain,
@@ -34,7 +34,7 @@ class BadFiles {
   };
   void expect_few(const Count& count, uint32_t utterance) const;
 
-  const Corpus& corpus_;
+  const Dataset& dataset_;
   double max_share_;
   std::vector<Count> counts_;  // by domain
   std::vector<uint8_t> seen_;  // by utterance: drawn, bad, what was said

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <map>
 
+#include "data/speech/audio/audio_reader.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 #include "trainer/checkpoint/checkpoint_report.h"
@@ -46,7 +47,7 @@ void add_sets(const std::string& manifest, const Corpus& corpus, const std::vect
     result.sets.push_back(std::move(sets[d]));
   }
   for (const Rejection& rejection : corpus.rejections())
-    result.left_out.push_back({manifest, rejection.domain, rejection.audio_path, rejection.reason});
+    result.left_out.push_back({manifest, rejection.domain, rejection.name, rejection.reason});
 }
 
 // For the reader of the figures: letters that no hypothesis can hold.

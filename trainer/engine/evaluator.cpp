@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "data/loader/loader.h"
+#include "data/speech/speech_batch.h"
 #include "trainer/device/device.h"
 #include "trainer/engine/long_speech.h"
 
@@ -83,7 +84,7 @@ UtteranceScore score_from(const json& value) {
           value.at(6)};
 }
 
-TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch, bool is_long) {
+TaskOutput heard(Recognizer& recognizer, const SpeechBatch& batch, bool is_long) {
   if (is_long) {
     Logits logits = logits_of(recognizer, batch.samples, {});
     const at::Tensor x = at::from_blob(logits.values.data(), {1, logits.frames, logits.classes}, at::kFloat);
@@ -100,13 +101,13 @@ TaskOutput heard(Recognizer& recognizer, const LoadedBatch& batch, bool is_long)
   return output;
 }
 
-std::vector<UtteranceScore> scores_of(const Corpus& corpus, const LoadedBatch& batch, const Recognizer& recognizer,
+std::vector<UtteranceScore> scores_of(const Corpus& corpus, const Batch& batch, const Recognizer& recognizer,
                                       const TaskOutput& output, bool with_hypotheses) {
   std::vector<UtteranceScore> scores;
-  for (size_t i = 0; i < batch.utterances.size(); ++i) {
-    const Corpus::Item& item = corpus.items()[batch.utterances[i]];
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const Corpus::Item& item = corpus.items()[batch.draws[i].utterance];
     UtteranceScore score;
-    score.utterance = batch.utterances[i];
+    score.utterance = batch.draws[i].utterance;
     score.failure = batch.failures[i];
     std::string hypothesis;
     if (score.failure.empty()) hypothesis = recognizer.text_of(output.hypotheses[i], item.utterance.lang);
@@ -123,11 +124,9 @@ std::vector<UtteranceScore> scores_of(const Corpus& corpus, const LoadedBatch& b
 std::vector<UtteranceScore> own_scores(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
                                        const ScoringOptions& scoring, const std::vector<ScoringBatch>& batches) {
   const std::vector<std::unique_ptr<Augmentation>> none;
-  Loader::Options options;
-  options.threads = scoring.loader_threads;
-  options.sample_rate_hz = Recognizer::kSampleRateHz;
-  options.cache_bytes = 0;
-  Loader loader(options, corpus, readers, none, 0);
+  const SpeechLoading loading({Recognizer::kSampleRateHz, /*cache_bytes=*/0}, corpus, readers, none, 0);
+  Loader loader(scoring.loader_threads,
+                [&](const MicroBatch& plan, const std::stop_token& stop) { return loading.load(plan, stop); });
   const double most_ahead_s = scoring.batch_seconds + kAheadOf_s * scoring.loader_threads;
   std::vector<UtteranceScore> own;
   double ahead_s = 0;
@@ -137,9 +136,9 @@ std::vector<UtteranceScore> own_scores(Recognizer& recognizer, const Corpus& cor
       ahead_s += batches[pushed].padded_s;
     }
     ahead_s -= batches[i].padded_s;
-    const LoadedBatch batch = loader.next();
-    const TaskOutput output = heard(recognizer, batch, batches[i].is_long);
-    std::ranges::move(scores_of(corpus, batch, recognizer, output, scoring.with_hypotheses), std::back_inserter(own));
+    const std::unique_ptr<Batch> batch = loader.next();
+    const TaskOutput output = heard(recognizer, static_cast<const SpeechBatch&>(*batch), batches[i].is_long);
+    std::ranges::move(scores_of(corpus, *batch, recognizer, output, scoring.with_hypotheses), std::back_inserter(own));
   }
   return own;
 }

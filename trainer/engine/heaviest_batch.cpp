@@ -6,44 +6,31 @@
 #include <cmath>
 #include <numeric>
 
-#include "data/loader/loader.h"
 #include "trainer/device/device.h"
 
 namespace rehearse {
 
-MicroBatch heaviest_batch(const Corpus& corpus, const BatchPlanner::Options& options) {
-  std::vector<uint32_t> order(corpus.items().size());
+MicroBatch heaviest_batch(const Dataset& dataset, const BatchPlanner::Options& options) {
+  std::vector<uint32_t> order(dataset.size());
   std::iota(order.begin(), order.end(), 0u);
-  const auto duration_s = [&](uint32_t i) { return corpus.items()[i].utterance.duration_s; };
-  std::ranges::stable_sort(order, [&](uint32_t a, uint32_t b) { return duration_s(a) > duration_s(b); });
-  const double count = std::floor(options.seconds / options.micro_batches / duration_s(order.front()));
+  std::ranges::stable_sort(order, [&](uint32_t a, uint32_t b) { return dataset.cost[a] > dataset.cost[b]; });
+  const double count = std::floor(options.seconds / options.micro_batches / dataset.cost[order.front()]);
   order.resize(static_cast<size_t>(std::clamp(count, 1.0, static_cast<double>(order.size()))));
   MicroBatch batch;
-  for (uint32_t utterance : order) {
+  for (uint32_t example : order) {
     batch.positions.push_back(static_cast<uint32_t>(batch.draws.size()));
-    batch.draws.push_back({.utterance = utterance});
+    batch.draws.push_back({.utterance = example});
   }
   return batch;
 }
 
-double padded_seconds(const Corpus& corpus, const MicroBatch& batch) {
-  double longest_s = 0;
-  for (const Draw& draw : batch.draws)
-    longest_s = std::max(longest_s, corpus.items()[draw.utterance].utterance.duration_s);
-  return longest_s * static_cast<double>(batch.draws.size());
+double padded_cost(const Dataset& dataset, const MicroBatch& batch) {
+  double largest = 0;
+  for (const Draw& draw : batch.draws) largest = std::max<double>(largest, dataset.cost[draw.utterance]);
+  return largest * static_cast<double>(batch.draws.size());
 }
 
-LoadedBatch load_batch(const TrialParts& parts, const MicroBatch& batch) {
-  Loader::Options loading = parts.options.loader;
-  loading.sample_rate_hz = Recognizer::kSampleRateHz;
-  loading.threads = 1;
-  loading.cache_bytes = 0;
-  Loader loader(loading, parts.corpus, parts.readers, parts.augmentations, parts.options.seed);
-  loader.push(0, 0, batch);
-  return loader.next();
-}
-
-TaskOutput try_batch(const TrialParts& parts, const LoadedBatch& batch) {
+TaskOutput try_batch(const TrialParts& parts, const Batch& batch) {
   Arena& arena = parts.recognizer.arena();
   arena.begin_update();
   TaskOutput output;

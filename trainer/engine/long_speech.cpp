@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/speech/speech_batch.h"
 #include "trainer/device/device.h"
 
 namespace rehearse {
@@ -13,11 +14,11 @@ namespace {
 constexpr int kRateHz = Recognizer::kSampleRateHz;
 
 Sequence heard(Task& task, std::span<const float> samples) {
-  LoadedBatch batch;
+  SpeechBatch batch;
+  batch.sample_rate_hz = kRateHz;
   batch.samples.assign(samples.begin(), samples.end());
   batch.max_samples = static_cast<int64_t>(batch.samples.size());
   batch.num_samples = {batch.max_samples};
-  batch.utterances = {0};
   batch.ids = {0};
   batch.draws.resize(1);
   batch.positions = {0};

@@ -44,7 +44,8 @@ void read_data(ConfigNode root, RunOptions& options) {
   options.corpus.max_duration_s = data.number("max_duration_s", 20.0, {0.01, 3600});
   options.corpus.max_rejected_share = data.number("max_rejected_share", 0.2, {0.0, 1.0});
   ConfigNode loader = data.child("loader");
-  options.loader = Loader::Options::from(loader);
+  options.loader_threads = static_cast<int>(loader.integer("threads", 1, {1, 256}));
+  options.loading = SpeechLoading::Options::from(loader);
 }
 
 void read_budget(ConfigNode root, RunOptions& options) {

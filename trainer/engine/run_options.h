@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "data/loader/loader.h"
 #include "data/sampler/batch_planner.h"
 #include "data/speech/corpus.h"
+#include "data/speech/speech_batch.h"
 #include "trainer/base/config.h"
 #include "trainer/engine/update_options.h"
 
@@ -39,7 +39,8 @@ struct RunOptions {
   std::string normalizer;
   std::string tokenizer;
   Corpus::Options corpus;
-  Loader::Options loader;
+  int loader_threads = 1;
+  SpeechLoading::Options loading;
   BatchPlanner::Options batch;
 
   Precision precision = Precision::kFull;

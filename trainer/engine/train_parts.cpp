@@ -8,16 +8,14 @@
 namespace rehearse {
 namespace {
 
-Sampler::Context sampler_context(const Corpus& corpus, const RunOptions& options) {
+Sampler::Context sampler_context(const Dataset& dataset, const RunOptions& options) {
   Sampler::Context context;
-  for (const Corpus::Item& item : corpus.items()) {
-    context.domain.push_back(item.domain);
-    context.duration_s.push_back(static_cast<float>(item.utterance.duration_s));
-    context.ids.push_back(item.utterance.id);
-  }
-  context.domains = corpus.domains();
+  context.domain = dataset.domain;
+  context.duration_s = dataset.cost;
+  context.ids = dataset.ids;
+  context.domains = dataset.domains;
   context.seed = options.seed;
-  context.planned_draws = planned_draws(options, corpus);
+  context.planned_draws = planned_draws(options, dataset);
   return context;
 }
 
@@ -37,22 +35,16 @@ void expect_utterances(const std::vector<std::string>& manifests) {
 
 }  // namespace
 
-std::vector<uint64_t> ids_of(const Corpus& corpus) {
-  std::vector<uint64_t> ids;
-  for (const Corpus::Item& item : corpus.items()) ids.push_back(item.utterance.id);
-  return ids;
-}
-
-uint64_t planned_draws(const RunOptions& options, const Corpus& corpus) {
+uint64_t planned_draws(const RunOptions& options, const Dataset& dataset) {
   const BudgetOptions& budget = options.budget;
-  const auto count = static_cast<double>(corpus.items().size());
+  const auto count = static_cast<double>(dataset.size());
   double draws = 0;
   const auto limit = [&](double at_most) {
     if (at_most > 0 && (draws == 0 || at_most < draws)) draws = at_most;
   };
   limit(static_cast<double>(budget.draws));
   limit(budget.passes * count);
-  limit(static_cast<double>(budget.steps) * options.batch.seconds / (corpus.total_seconds() / count));
+  limit(static_cast<double>(budget.steps) * options.batch.seconds / (dataset.total_cost / count));
   return static_cast<uint64_t>(draws);
 }
 
@@ -87,14 +79,16 @@ RunParts::RunParts(Config& config, const std::string& config_path, const Place& 
     if (validation->items().empty()) {
       const Rejection& first = validation->rejections().front();
       throw DataError("data.valid: expected at least one usable utterance; found ", validation->rejections().size(),
-                      " that are not, first ", quoted(first.audio_path), ": ", first.reason,
+                      " that are not, first ", quoted(first.name), ": ", first.reason,
                       "; mend the manifest, or leave data.valid empty");
     }
   }
-  sampler = build<Sampler>(root.child("curriculum"), "curriculum", sampler_context(*corpus, options));
-  std::vector<float> durations;
-  for (const Corpus::Item& item : corpus->items()) durations.push_back(static_cast<float>(item.utterance.duration_s));
-  planner = std::make_unique<BatchPlanner>(options.batch, durations, options.seed, *sampler);
+  dataset = corpus->dataset();
+  SpeechLoading::Options how = options.loading;
+  how.sample_rate_hz = Recognizer::kSampleRateHz;
+  loading = std::make_unique<SpeechLoading>(how, *corpus, readers, augmentations, options.seed);
+  sampler = build<Sampler>(root.child("curriculum"), "curriculum", sampler_context(dataset, options));
+  planner = std::make_unique<BatchPlanner>(options.batch, dataset.cost, options.seed, *sampler);
   root.expect_all_read();
 }
 

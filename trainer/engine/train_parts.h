@@ -9,6 +9,7 @@
 #include "data/speech/audio/audio_reader.h"
 #include "data/speech/augment/augmentation.h"
 #include "data/speech/corpus.h"
+#include "data/speech/speech_batch.h"
 #include "trainer/engine/optimizer.h"
 #include "trainer/engine/recognizer.h"
 #include "trainer/engine/run_options.h"
@@ -32,15 +33,15 @@ struct RunParts {
   std::unique_ptr<Recognizer> recognizer;
   std::unique_ptr<Corpus> corpus;
   std::unique_ptr<Corpus> validation;  // null when there is none
+  Dataset dataset;                     // of the corpus
+  std::unique_ptr<SpeechLoading> loading;
   std::unique_ptr<Sampler> sampler;
   std::unique_ptr<BatchPlanner> planner;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;
 };
 
-// Stable ids in corpus order.
-std::vector<uint64_t> ids_of(const Corpus& corpus);
 // N: draws of a run with this budget; 0 when only wall time limits it.
-uint64_t planned_draws(const RunOptions& options, const Corpus& corpus);
+uint64_t planned_draws(const RunOptions& options, const Dataset& dataset);
 
 }  // namespace rehearse

@@ -87,10 +87,11 @@ class Run {
     const nlohmann::json front_end = parts_.recognizer->task().front_end();
     return {parts_.options,
             *parts_.recognizer,
+            parts_.dataset,
             *parts_.corpus,
             parts_.validation.get(),
             parts_.readers,
-            parts_.augmentations,
+            [this](const MicroBatch& plan, const std::stop_token& stop) { return parts_.loading->load(plan, stop); },
             *parts_.sampler,
             *parts_.planner,
             *parts_.optimizer,
@@ -215,7 +216,7 @@ class Run {
       said += "; " + parts_.recognizer->load_weights_for_new_vocabulary(checkpoint, *old_tokenizer);
     if (checkpoint.state.arrays.contains("sampler.ids"))
       parts_.sampler->import_table(checkpoint.state, checkpoint.state.array<uint64_t>("sampler.ids"),
-                                   ids_of(*parts_.corpus));
+                                   parts_.dataset.ids);
     return said;
   }
 
@@ -226,7 +227,7 @@ class Run {
     std::vector<Sampler::Measured> measured;
     ScoringOptions scoring;
     scoring.batch_seconds = parts_.options.validation_batch_s;
-    scoring.loader_threads = parts_.options.loader.threads;
+    scoring.loader_threads = parts_.options.loader_threads;
     scoring.utterances = wanted;
     for (const UtteranceScore& score :
          score_corpus(*parts_.recognizer, *parts_.corpus, parts_.readers, scoring, communicator_))
@@ -257,14 +258,14 @@ class Run {
                parts_.corpus->domains().size(), " domain(s); ", parts_.corpus->rejections().size(), " left out",
                parts_.corpus->rejections().empty() ? "" : " (listed in log/rank-0.log and by rehearse doctor)");
     for (const Rejection& rejection : parts_.corpus->rejections())
-      if (world_.rank() == 0) log_->detail("left out: ", rejection.audio_path, ": ", rejection.reason);
+      if (world_.rank() == 0) log_->detail("left out: ", rejection.name, ": ", rejection.reason);
     const auto material = LearningMaterial::of(parts_.corpus->items(), parts_.recognizer->tokenizer(),
                                                parts_.recognizer->arena().num_parameters());
     for (const std::string& line : learning_doubts(material))
       if (world_.rank() == 0) log_->warn(line);
     if (parts_.validation && !parts_.validation->rejections().empty() && world_.rank() == 0)
       log_->warn("validation: ", parts_.validation->rejections().size(), " utterances are left out, e.g. ",
-                 parts_.validation->rejections()[0].audio_path, ": ", parts_.validation->rejections()[0].reason);
+                 parts_.validation->rejections()[0].name, ": ", parts_.validation->rejections()[0].reason);
     for (const std::string& line : parts_.sampler->notes()) log_->info(line);
     StartMetrics start;
     report_texts(*parts_.corpus, TextUse::kLearned, start);

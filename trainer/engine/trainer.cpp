@@ -22,10 +22,10 @@ constexpr size_t kPrefetchSteps = 3;
 constexpr uint64_t kTimedSteps = 20;
 
 // Why nothing can be learned from this draw's file, whatever augmentation makes of it; empty: something can.
-std::string unusable(const LoadedBatch& batch, size_t row, const TaskOutput& output, const Corpus& corpus,
+std::string unusable(const SpeechBatch& batch, size_t row, const TaskOutput& output, const Corpus& corpus,
                      const Task& task) {
   if (!batch.failures[row].empty() || !output.is_infeasible[row]) return batch.failures[row];
-  const Corpus::Item& item = corpus.items()[batch.utterances[row]];
+  const Corpus::Item& item = corpus.items()[batch.draws[row].utterance];
   const double found_s = (static_cast<double>(batch.num_decoded[row]) + 0.5) / Recognizer::kSampleRateHz;
   const int64_t needed = ctc_frames_needed(item.tokens), there = task.output_frames(found_s);
   if (needed <= there) return "";
@@ -35,12 +35,9 @@ std::string unusable(const LoadedBatch& batch, size_t row, const TaskOutput& out
                 " s); correct its duration or its text");
 }
 
-void describe(const LoadedBatch& batch, TraceSpan& span) {
-  double seconds = 0;
-  for (int64_t samples : batch.num_samples) seconds += static_cast<double>(samples) / Recognizer::kSampleRateHz;
-  span.note("B", batch.utterances.size());
-  span.note("longest_s", static_cast<double>(batch.max_samples) / Recognizer::kSampleRateHz);
-  span.note("seconds", seconds);
+void describe(const Batch& batch, TraceSpan& span) {
+  span.note("B", batch.size());
+  for (const Batch::Measure& one : batch.measures()) span.note(one.name, one.value);
   span.note("load_s", batch.load_seconds);
 }
 
@@ -48,14 +45,11 @@ void describe(const LoadedBatch& batch, TraceSpan& span) {
 
 Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts),
-      ids_(ids_of(parts.corpus)),
-      bad_files_(parts.corpus, parts.options.corpus.max_rejected_share),
+      bad_files_(parts.dataset, parts.options.corpus.max_rejected_share),
       source_(parts.sampler, parts.planner),
       update_(parts.options.update, parts.recognizer.arena(), parts.optimizer, parts.communicator) {
   make_reducer();
-  Loader::Options loader = parts.options.loader;
-  loader.sample_rate_hz = Recognizer::kSampleRateHz;
-  loader_ = std::make_unique<Loader>(loader, parts.corpus, parts.readers, parts.augmentations, parts.options.seed);
+  loader_ = std::make_unique<Loader>(parts.options.loader_threads, parts.load);
   const fs::path checkpoints = fs::path(parts.options.folder) / "checkpoints";
   if (parts.communicator.rank() == 0)
     writer_ = std::make_unique<CheckpointWriter>(
@@ -95,7 +89,7 @@ double Trainer::budget_share() const {
   };
   spend(static_cast<double>(progress_.step), static_cast<double>(budget.steps));
   spend(static_cast<double>(progress_.draws), static_cast<double>(budget.draws));
-  spend(static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size()), budget.passes);
+  spend(static_cast<double>(progress_.draws) / static_cast<double>(parts_.dataset.size()), budget.passes);
   spend(progress_.elapsed_s / 60, budget.minutes);
   return share;
 }
@@ -110,8 +104,9 @@ bool Trainer::is_done() const {
 }
 
 int Trainer::run() {
-  const TrialParts trial{parts_.options, parts_.recognizer, parts_.corpus, parts_.readers, parts_.augmentations};
-  if (budget_share() < 1) try_batch(trial, load_batch(trial, heaviest_batch(parts_.corpus, parts_.options.batch)));
+  if (budget_share() < 1)
+    try_batch({parts_.options, parts_.recognizer},
+              *parts_.load(heaviest_batch(parts_.dataset, parts_.options.batch), {}));
   start_clock_ = monotonic_s();
   start_elapsed_s_ = last_log_elapsed_s_ = progress_.elapsed_s;
   for (const StepPlan& plan : source_.planned()) push(plan);  // of a resumed run
@@ -237,11 +232,12 @@ void Trainer::estimate_draws() {
 
 void Trainer::run_micro_batch(bool is_last) {
   TraceSpan span(lane(), "micro-batch");
-  LoadedBatch batch;
+  std::unique_ptr<Batch> loaded;
   {
     const PhaseTimer timer(lane(), "data", phases_.data);
-    batch = loader_->next();
+    loaded = loader_->next();
   }
+  const Batch& batch = *loaded;
   describe(batch, span);
   const ForwardContext context{true,      parts_.options.seed,      progress_.step,
                                batch.ids, parts_.options.precision, &rounded_weights_};
@@ -263,7 +259,7 @@ void Trainer::run_micro_batch(bool is_last) {
   }
   const PhaseTimer timer(lane(), "score", phases_.other);
   output.collect();
-  tally_.micro_batches += batch.utterances.empty() ? 0 : 1;
+  tally_.micro_batches += batch.size() == 0 ? 0 : 1;
   tally_.tokens += output.normalizer;
   tally_.blank_frames += static_cast<double>(output.blank_frames);
   tally_.frames += static_cast<double>(output.frames);
@@ -280,16 +276,17 @@ void Trainer::reduce() {
   reducer_->finish();
 }
 
-void Trainer::record_observations(const LoadedBatch& batch, const TaskOutput& output) {
-  for (size_t i = 0; i < batch.utterances.size(); ++i) {
-    const Corpus::Item& item = parts_.corpus.items()[batch.utterances[i]];
+void Trainer::record_observations(const Batch& any, const TaskOutput& output) {
+  const auto& batch = static_cast<const SpeechBatch&>(any);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const Corpus::Item& item = parts_.corpus.items()[batch.draws[i].utterance];
     const std::string reason = unusable(batch, i, output, parts_.corpus, parts_.recognizer.task());
     Observation seen{batch.positions[i], batch.draws[i], 1.0, !reason.empty(), output.is_infeasible[i]};
     tally_.draws += 1;
     tally_.audio_s += static_cast<double>(batch.num_samples[i]) / Recognizer::kSampleRateHz;
     if (seen.is_bad_file) {
       tally_.failures += 1;
-      reasons_[batch.utterances[i]] = reason;
+      reasons_[batch.draws[i].utterance] = reason;
     } else if (seen.is_infeasible) {
       tally_.infeasible += 1;
     } else {
@@ -330,8 +327,8 @@ void Trainer::gather_observations(uint64_t step, bool in_warmup) {
   std::vector<Observation> all =
       merge_observations(parts_.communicator.all_gather(std::move(observations_), "all_gather (observations)").get());
   report_files(all);
-  if (parts_.observations) parts_.observations->replace(step, all, ids_);
-  if (parts_.observation_log) parts_.observation_log->write(step, all, ids_);
+  if (parts_.observations) parts_.observations->replace(step, all, parts_.dataset.ids);
+  if (parts_.observation_log) parts_.observation_log->write(step, all, parts_.dataset.ids);
   // What a forward pass that was not finite heard says nothing about the utterances.
   if (!std::isfinite(last_total_.loss)) std::erase_if(all, [](const Observation& one) { return !one.is_bad_file; });
   source_.observe(step, std::move(all), in_warmup);

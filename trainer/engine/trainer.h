@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
 #include "data/loader/loader.h"
 #include "data/speech/corpus.h"
 #include "models/ops/mixed_ops.h"
@@ -35,10 +36,11 @@ namespace rehearse {
 struct TrainerParts {
   const RunOptions& options;
   Recognizer& recognizer;
+  const Dataset& dataset;
   const Corpus& corpus;
   const Corpus* validation = nullptr;  // null: none
   const AudioReaders& readers;
-  const std::vector<std::unique_ptr<Augmentation>>& augmentations;
+  Loader::Load load;  // of the dataset
   Sampler& sampler;
   BatchPlanner& planner;
   Optimizer& optimizer;
@@ -96,7 +98,7 @@ class Trainer {
   void run_step();
   void run_micro_batch(bool is_last);
   void reduce();
-  void record_observations(const LoadedBatch& batch, const TaskOutput& output);
+  void record_observations(const Batch& batch, const TaskOutput& output);
   void estimate_draws();
   void make_reducer();
   void adopt_ready_order();
@@ -126,7 +128,6 @@ class Trainer {
   void finish_run();
 
   TrainerParts parts_;
-  std::vector<uint64_t> ids_;  // stable ids of the corpus
   BadFiles bad_files_;
   SilenceWatch silence_;
   std::map<uint32_t, std::string> reasons_;  // of the files that this rank could not read

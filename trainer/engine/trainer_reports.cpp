@@ -34,7 +34,7 @@ StepSummary Trainer::summarize() const {
   StepMetrics& m = summary.metrics;
   m.step = progress_.step;
   m.time_s = progress_.elapsed_s;
-  m.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size());
+  m.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.dataset.size());
   m.draws = progress_.draws;
   m.loss_per_token = ratio(since_log_.loss, since_log_.tokens);
   m.cer = ratio(since_log_.edits, since_log_.reference_length);
@@ -95,9 +95,7 @@ void Trainer::report_quarantine() {
 
 // Files that training cannot use any more or can again, and the first draw that augmentation made too short.
 void Trainer::report_files(const std::vector<Observation>& observations) {
-  const auto path_of = [&](uint32_t utterance) {
-    return rehearse::quoted(parts_.corpus.items()[utterance].utterance.audio_path);
-  };
+  const auto path_of = [&](uint32_t utterance) { return rehearse::quoted(parts_.dataset.name_of(utterance)); };
   const BadFiles::Changes changes = bad_files_.observe(observations);
   for (const uint32_t utterance : changes.bad) {
     const auto own = reasons_.find(utterance);
@@ -146,7 +144,7 @@ void Trainer::validate() {
   const TraceSpan span(lane(), "validate");
   const auto scores = [&] {
     const AveragedWeights averaged(update_, parts_.recognizer.arena());
-    const int threads = std::max(parts_.options.loader.threads, at::get_num_threads());
+    const int threads = std::max(parts_.options.loader_threads, at::get_num_threads());
     return score_corpus(parts_.recognizer, *parts_.validation, parts_.readers,
                         {parts_.options.validation_batch_s, threads}, parts_.communicator);
   }();
@@ -205,7 +203,7 @@ void Trainer::report_cost() {
   cost.peak_rss_bytes = *std::max_element(peaks.begin(), peaks.end());
   cost.peak_rss_by_rank = peaks;
   cost.audio_hours = progress_.audio_s / 3600;
-  cost.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.corpus.items().size());
+  cost.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.dataset.size());
   cost.draws = progress_.draws;
   parts_.run_log.cost(cost);
 }

@@ -64,7 +64,7 @@ ManifestCheck check_manifest(const std::string& manifest, const Normalizer& norm
     all.max_rejected_share = 1;
     const Corpus corpus(utterances, normalizer, tokenizer, all, frames);
     for (const Rejection& one : corpus.rejections())
-      check.problems.push_back({one.domain, one.audio_path, one.reason, false, true});
+      check.problems.push_back({one.domain, one.name, one.reason, false, true});
     std::set<uint64_t> usable;
     for (const Corpus::Item& item : corpus.items()) usable.insert(item.utterance.id);
     check.usable = corpus.items();

@@ -223,9 +223,9 @@ class Doctor {
       MicroBatch planned;
       for (int step = 0; step < options_.batch.window_steps; ++step)
         for (MicroBatch& batch : parts.planner->next().micro_batches)
-          if (padded_seconds(*parts.corpus, batch) > padded_seconds(*parts.corpus, planned)) planned = std::move(batch);
+          if (padded_cost(parts.dataset, batch) > padded_cost(parts.dataset, planned)) planned = std::move(batch);
       time_batch("heaviest of the first window", parts, planned);
-      time_batch("longest utterances", parts, heaviest_batch(*parts.corpus, options_.batch));
+      time_batch("longest utterances", parts, heaviest_batch(parts.dataset, options_.batch));
     } catch (const CommError& failure) {  // the device has too little memory
       refuse(kExitConfig, failure.what());
     } catch (const Error& failure) {
@@ -246,16 +246,15 @@ class Doctor {
   }
 
   void time_batch(const std::string& name, RunParts& parts, const MicroBatch& plan) {
-    const TrialParts trial{options_, *parts.recognizer, *parts.corpus, parts.readers, parts.augmentations};
-    const LoadedBatch batch = load_batch(trial, plan);
+    const std::unique_ptr<Batch> batch = parts.loading->load(plan);
     TaskOutput output;
     double took_s = 0;
     for (int round = 0; round < 2; ++round) {  // the first one also pays for fresh memory
       const double start = now_s();
-      output = try_batch(trial, batch);
+      output = try_batch({options_, *parts.recognizer}, *batch);
       took_s = now_s() - start;
     }
-    const double padded_s = padded_seconds(*parts.corpus, plan);
+    const double padded_s = padded_cost(parts.dataset, plan);
     double loss = 0;
     for (double one : output.losses) loss += one;
     char text[256];

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/loader/loader.h"
+#include "data/loader/batch.h"
 #include "data/text/tokenizer.h"
 #include "models/block.h"
 
@@ -53,9 +53,9 @@ class Task {
   };
   virtual ~Task() = default;
   virtual ParameterStore& store() = 0;
-  virtual TaskOutput forward(const LoadedBatch& batch, const ForwardContext& context) = 0;
+  virtual TaskOutput forward(const Batch& batch, const ForwardContext& context) = 0;
   // The second half of forward(): losses and hypotheses of logits [B, T', V], which may have been computed in parts.
-  virtual TaskOutput judge(const Sequence& logits, const LoadedBatch& batch) = 0;
+  virtual TaskOutput judge(const Sequence& logits, const Batch& batch) = 0;
   // Exact number of output frames for an utterance of this duration.
   virtual int64_t output_frames(double duration_s) const = 0;
   virtual double seconds_per_frame() const = 0;  // of the output

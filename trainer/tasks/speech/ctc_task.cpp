@@ -4,6 +4,7 @@
 #include "data/speech/features/feature_cache.h"
 #include "data/speech/features/features.h"
 #include "data/speech/features/spec_augment.h"
+#include "data/speech/speech_batch.h"
 #include "models/acoustic_model.h"
 #include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
@@ -44,9 +45,10 @@ class CtcTask : public Task {
 
   ParameterStore& store() override { return model_.store(); }
 
-  TaskOutput forward(const LoadedBatch& batch, const ForwardContext& context) override {
+  TaskOutput forward(const Batch& any, const ForwardContext& context) override {
     const double start = now_s();
-    const auto size = static_cast<int64_t>(batch.utterances.size());
+    const auto& batch = static_cast<const SpeechBatch&>(any);
+    const auto size = static_cast<int64_t>(batch.num_samples.size());
     // The batch outlives this call, and the front-end does not write to its input.
     const at::Tensor samples =
         at::from_blob(const_cast<float*>(batch.samples.data()), {size, batch.max_samples}, at::kFloat);
@@ -59,8 +61,9 @@ class CtcTask : public Task {
     return output;
   }
 
-  TaskOutput judge(const Sequence& logits, const LoadedBatch& batch) override {
+  TaskOutput judge(const Sequence& logits, const Batch& any) override {
     const double start = now_s();
+    const auto& batch = static_cast<const SpeechBatch&>(any);
     TaskOutput output;
     std::vector<double> weights(batch.weights.begin(), batch.weights.end());
     for (size_t b = 0; b < weights.size(); ++b)
@@ -112,7 +115,7 @@ class CtcTask : public Task {
 
  private:
   // A device computes features faster than it would fetch cached ones.
-  FeatureBatch features_of(const at::Tensor& samples, const LoadedBatch& batch) {
+  FeatureBatch features_of(const at::Tensor& samples, const SpeechBatch& batch) {
     if (device_.is_cpu()) return cache_.compute(*features_, samples, batch.num_samples, batch.is_cacheable);
     return features_->compute(samples.pin_memory().to(device_, /*non_blocking=*/true), batch.num_samples);
   }
