@@ -181,7 +181,8 @@ class NoNorm : public Norm {
 }  // namespace
 
 Activation activation_from(ConfigNode& node, const std::string& fallback) {
-  return node.choice("activation", fallback, {"relu", "silu"}) == "relu" ? Activation::kRelu : Activation::kSilu;
+  const std::string name = node.choice("activation", fallback, {"relu", "silu", "none"});
+  return name == "relu" ? Activation::kRelu : name == "silu" ? Activation::kSilu : Activation::kNone;
 }
 
 double dropout_from(ConfigNode& node, double fallback) {

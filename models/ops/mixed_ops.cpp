@@ -9,6 +9,8 @@ at::ScalarType type_of(Precision precision) {
   return precision == Precision::kBfloat16 ? at::kBFloat16 : at::kHalf;
 }
 
+}  // namespace
+
 at::Tensor rounded(const ForwardContext& context, const at::Tensor& x) {
   if (context.precision == Precision::kFull || !x.defined()) return x;
   return x.to(type_of(context.precision));
@@ -19,8 +21,6 @@ at::Tensor rounded_weight(const ForwardContext& context, const at::Tensor& weigh
     return rounded(context, weight);
   return (*context.rounded_weights)(weight, type_of(context.precision));
 }
-
-}  // namespace
 
 at::Tensor RoundedWeights::operator()(const at::Tensor& weight, at::ScalarType type) {
   at::Tensor& rounded = rounded_[weight.unsafeGetTensorImpl()];

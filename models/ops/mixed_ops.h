@@ -20,6 +20,11 @@ class RoundedWeights {
   std::map<const void*, at::Tensor> rounded_;  // by the weight's identity
 };
 
+// An operand in context.precision, for a product that has no function here: its result and the gradients are in that
+// precision too, and the caller takes the result back with to(). Undefined stays undefined.
+at::Tensor rounded(const ForwardContext& context, const at::Tensor& x);
+at::Tensor rounded_weight(const ForwardContext& context, const at::Tensor& weight);  // a parameter, whole
+
 // In context.precision; results and gradients are handed over in the operands' own type. x [..., I], weight [O, I],
 // bias [O] or undefined -> [..., O].
 at::Tensor mixed_linear(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight,

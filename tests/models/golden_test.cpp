@@ -101,7 +101,7 @@ TEST(Golden, EveryRegisteredBlockNormAndFrontEndHasAFileAndARow) {
     expect_known(name, golden_values("features_", "type"), "- `" + name + "`: ");
   for (const char* norm : {"layer", "group", "batch", "none"})
     expect_known(norm, golden_values("block_", "norm"), concat("`", norm, "`"));
-  for (const char* activation : {"relu", "silu"})
+  for (const char* activation : {"relu", "silu", "none"})
     expect_known(activation, golden_values("block_", "activation"), concat("`", activation, "`"));
   EXPECT_NE(page.find("- Head `ctc`: "), page.npos);
 }

@@ -51,7 +51,7 @@ class Parameters:
 
 
 def activate(x, kind):
-    return torch.relu(x) if kind == "relu" else F.silu(x)
+    return {"relu": torch.relu, "silu": F.silu, "none": lambda same: same}[kind](x)
 
 
 def norm(p, prefix, x, lengths, kind, groups=1):
@@ -137,12 +137,51 @@ def transformer(p, prefix, x, lengths, o):
     return norm(p, prefix + "final_norm", x, lengths, "layer") * mask, lengths
 
 
-BLOCKS = {"conv": conv, "subsample": subsample, "separable": separable, "transformer": transformer}
+def picture_of(x, width):
+    """[B, T, W c] -> [B, c, T, W]."""
+    return x.unflatten(2, (width, -1)).permute(0, 3, 1, 2)
+
+
+def windows(lengths, kernel, padding, stride):
+    return [(n + 2 * padding - kernel) // stride + 1 if n > 0 and n + 2 * padding >= kernel else 0 for n in lengths]
+
+
+def conv2d(p, prefix, x, lengths, o):
+    channels, kernel = o["channels"], o["kernel"]
+    padding = kernel // 2 if o["padding"] == "same" else 0
+    picture = picture_of(x, o["width"])
+    weight = p(prefix + "conv.weight", channels, kernel, kernel, picture.shape[1])
+    y = F.conv2d(picture, weight.permute(0, 3, 1, 2), p(prefix + "conv.bias", channels), o["stride"], padding)
+    lengths, width = windows(lengths, kernel, padding, o["stride"]), y.shape[3]
+    positions = y.permute(0, 2, 3, 1).flatten(1, 2)  # [B, T' W', O]
+    y = norm(p, prefix + "norm", positions, [n * width for n in lengths], o["norm"], o.get("norm_groups", 1))
+    y = activate(y, o["activation"]).unflatten(1, (-1, width)).flatten(2)
+    return y * mask_of(lengths, y.shape[1]), lengths
+
+
+def max_pool2d(p, prefix, x, lengths, o):
+    y = F.max_pool2d(picture_of(x, o["width"]), o["size"], o["stride"]).permute(0, 2, 3, 1).flatten(2)
+    lengths = windows(lengths, o["size"], 0, o["stride"])
+    return y * mask_of(lengths, y.shape[1]), lengths
+
+
+def dense(p, prefix, x, lengths, o):
+    lengths, groups = [n // o["frames"] for n in lengths], x.shape[1] // o["frames"]
+    x = x[:, : groups * o["frames"]].reshape(x.shape[0], groups, -1)
+    y = F.linear(x, p(prefix + "dense.weight", o["units"], x.shape[2]), p(prefix + "dense.bias", o["units"]))
+    y = norm(p, prefix + "norm", y, lengths, o["norm"], o.get("norm_groups", 1))
+    return activate(y, o["activation"]) * mask_of(lengths, groups), lengths
+
+
+BLOCKS = {"conv": conv, "subsample": subsample, "separable": separable, "transformer": transformer, "conv2d": conv2d,
+          "max_pool2d": max_pool2d, "dense": dense}
 CONV = {"type": "conv", "channels": 8, "kernel": 5, "stride": 2, "norm": "layer", "activation": "relu"}
 SUBSAMPLE = {"type": "subsample", "channels": 8, "factor": 4, "kernel": 3, "norm": "layer", "activation": "relu"}
 SEPARABLE = {"type": "separable", "channels": 8, "kernel": 7, "stride": 1, "dilation": 1, "repeat": 1,
              "squeeze_excite": 4, "residual": True, "norm": "layer", "activation": "relu"}
 TRANSFORMER = {"type": "transformer", "layers": 2, "heads": 2, "ff": 12, "activation": "silu"}
+CONV2D = {"type": "conv2d", "width": 4, "channels": 6, "kernel": 2, "stride": 1, "padding": "valid", "norm": "layer", "activation": "relu"}
+DENSE = {"type": "dense", "units": 6, "frames": 1, "norm": "layer", "activation": "relu"}
 CASES = {
     "conv_layer": CONV,
     "conv_batch_silu": {**CONV, "norm": "batch", "stride": 1, "activation": "silu"},
@@ -159,6 +198,14 @@ CASES = {
 LATER_CASES = {
     "separable_residual_alone": {**SEPARABLE, "squeeze_excite": 0, "repeat": 2},
     "transformer_relu": {**TRANSFORMER, "layers": 1, "heads": 4, "activation": "relu"},
+    "conv2d_valid": {**CONV2D, "norm": "none"},
+    "conv2d_same": {**CONV2D, "kernel": 3, "stride": 2, "padding": "same", "activation": "silu"},
+    "conv2d_batch": {**CONV2D, "kernel": 3, "stride": 2, "norm": "batch", "activation": "none"},
+    "conv2d_group": {**CONV2D, "width": 8, "norm": "group", "norm_groups": 3},
+    "max_pool2d": {"type": "max_pool2d", "width": 4, "size": 2, "stride": 2},
+    "max_pool2d_overlapping": {"type": "max_pool2d", "width": 8, "size": 3, "stride": 1},
+    "dense": DENSE,
+    "dense_frames": {**DENSE, "frames": 5, "norm": "none", "activation": "none"},
 }
 
 
