@@ -21,7 +21,7 @@ at::Tensor channels_second(const at::Tensor& x) {
   return x.permute({0, 3, 1, 2});
 }
 at::Tensor channels_last(const at::Tensor& x) {
-  return x.permute({0, 2, 3, 1}).contiguous();
+  return x.defined() ? x.permute({0, 2, 3, 1}).contiguous() : x;
 }
 
 // x [B, H, W, I], weight [O, k, k, I], bias [O] or none -> [B, H', W', O]; with the relu on top where it is asked for:
@@ -54,8 +54,8 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
         channels_second(dy), channels_second(saved[0]), channels_second(saved[1]), at::IntArrayRef({dy.size(3)}),
         at::IntArrayRef({call.stride, call.stride}), at::IntArrayRef({call.padding, call.padding}),
         at::IntArrayRef({1, 1}), /*transposed=*/false, at::IntArrayRef({0, 0}), /*groups=*/1,
-        {context->needs_input_grad(0), true, has_bias});
-    return {dx.defined() ? channels_last(dx) : dx, channels_last(dweight), dbias, at::Tensor()};
+        {context->needs_input_grad(0), context->needs_input_grad(1), has_bias && context->needs_input_grad(2)});
+    return {channels_last(dx), channels_last(dweight), dbias, at::Tensor()};
   }
 
  private:

@@ -103,13 +103,19 @@ class MaxPool2dBlock : public Block {
   int64_t stride() const override { return shape_.stride; }
 
  private:
-  // By libtorch, whose gradient goes to the first of equal values, too.
+  // Place by place, as the kernel does it: libtorch's own pooling adds its gradients on a device in any order.
   at::Tensor on_device(const at::Tensor& x, const std::vector<int64_t>& lengths) const {
-    const int64_t batch = x.size(0), frames = x.size(1);
-    if (output_length(frames) == 0) return at::zeros({batch, 0, shape_.output_row()}, x.options());
-    const at::Tensor picture = x.view({batch, frames, shape_.width, shape_.channels}).permute({0, 3, 1, 2});
-    const at::Tensor y = at::max_pool2d(picture, {shape_.size, shape_.size}, {shape_.stride, shape_.stride});
-    const at::Tensor rows = y.permute({0, 2, 3, 1}).flatten(2);
+    const int64_t batch = x.size(0), frames = x.size(1), stride = shape_.stride;
+    if (shape_.outputs(frames) == 0) return x.slice(1, 0, 0).slice(2, 0, shape_.output_row());
+    const int64_t last_row = (shape_.outputs(frames) - 1) * stride, last = (shape_.outputs(shape_.width) - 1) * stride;
+    const at::Tensor picture = x.view({batch, frames, shape_.width, shape_.channels});
+    at::Tensor y;
+    for (int64_t i = 0; i < shape_.size; ++i)
+      for (int64_t j = 0; j < shape_.size; ++j) {
+        const at::Tensor other = picture.slice(1, i, i + last_row + 1, stride).slice(2, j, j + last + 1, stride);
+        y = y.defined() ? at::where(other.gt(y).logical_or(other.isnan()), other, y) : other;
+      }
+    const at::Tensor rows = y.flatten(2);  // [B, T', W' c]
     return (rows * frame_mask(rows, lengths)).contiguous();
   }
 

@@ -7,6 +7,7 @@
 #include "models/acoustic_model.h"
 #include "models/ops/ctc_loss.h"
 #include "models/ops/fused_ops.h"
+#include "trainer/base/registry.h"
 
 namespace rehearse {
 namespace {
@@ -156,6 +157,43 @@ void BM_Inference(benchmark::State& state) {
   state.counters["audio_s/s"] = benchmark::Counter(15.0, benchmark::Counter::kIsIterationInvariantRate);
 }
 
+// The network for facial keypoints of 96 × 96 pixels, with the layer of its 30 coordinates.
+constexpr const char* kKeypointNet = R"(
+blocks:
+  - {type: conv2d, width: 96, channels: 32, kernel: 3, norm: none}
+  - {type: max_pool2d, width: 94}
+  - {type: conv2d, width: 47, channels: 64, kernel: 2, norm: none}
+  - {type: max_pool2d, width: 46}
+  - {type: conv2d, width: 23, channels: 128, kernel: 2, norm: none}
+  - {type: max_pool2d, width: 22}
+  - {type: dense, frames: 11, units: 100, norm: none}
+  - {type: dense, units: 100, norm: none}
+  - {type: dense, units: 30, norm: none, activation: none}
+)";
+
+// Forward and backward of 25 pictures.
+void BM_KeypointNet(benchmark::State& state) {
+  Config config = Config::parse(kKeypointNet);
+  ParameterStore store(1, at::TensorOptions().dtype(at::kFloat));
+  std::vector<std::unique_ptr<Block>> blocks;
+  int64_t channels = 96;
+  for (ConfigNode& node : config.root().children("blocks")) {
+    const Block::Context context{channels, concat("blocks.", blocks.size()), blocks.size(), &store, {}, node.where()};
+    blocks.push_back(Registry<Block>::instance().create(node, context));
+    channels = blocks.back()->output_channels();
+  }
+  const at::Tensor pictures = noise({25, 96, 96}, false);
+  const auto forward = [&] {
+    Sequence sequence{pictures, std::vector<int64_t>(25, 96)};
+    for (const auto& block : blocks) sequence = block->forward(sequence, {});
+    return sequence.x;
+  };
+  std::vector<at::Tensor> leaves;
+  for (const Parameter& parameter : store.parameters()) leaves.push_back(parameter.tensor);
+  run_both(state, forward, leaves);
+  state.counters["pictures/s"] = benchmark::Counter(25.0, benchmark::Counter::kIsIterationInvariantRate);
+}
+
 BENCHMARK(BM_Depthwise)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_DepthwiseAsConv2d)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Pointwise)->Unit(benchmark::kMillisecond);
@@ -163,6 +201,7 @@ BENCHMARK(BM_LayerNormReluDropout)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Ctc)->Arg(32)->Arg(500)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_CtcOfLibtorch)->Arg(32)->Arg(500)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_LogMel)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_KeypointNet)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_TrainingStep)->Arg(1)->Arg(5)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Inference)->Arg(1)->Arg(5)->Unit(benchmark::kMillisecond);
 
