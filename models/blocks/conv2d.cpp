@@ -10,6 +10,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct Conv2dCall : torch::CustomClassHolder {
+  int64_t width = 1;             // of x
   std::vector<int64_t> lengths;  // [B] rows of the result
   int64_t stride = 1;
   int64_t padding = 0;
@@ -21,15 +22,19 @@ at::Tensor channels_second(const at::Tensor& x) {
   return x.permute({0, 3, 1, 2});
 }
 at::Tensor channels_last(const at::Tensor& x) {
-  return x.defined() ? x.permute({0, 2, 3, 1}).contiguous() : x;
+  return x.permute({0, 2, 3, 1}).contiguous();
+}
+at::Tensor picture_of(const at::Tensor& frames, int64_t width) {
+  return channels_second(frames.unflatten(2, {width, -1}));
 }
 
-// x [B, H, W, I], weight [O, k, k, I], bias [O] or none -> [B, H', W', O]; with the relu on top where it is asked for:
+// x [B, H, W I], weight [O, k, k, I], bias [O] or none -> [B, H', W' O]; with the relu on top where it is asked for:
 // its gradient needs the result alone, which the next block keeps anyway.
 struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias, const c10::intrusive_ptr<Conv2dCall>& call) {
-    at::Tensor y = convolved(x, weight, bias, *call);
+    const at::AutoDispatchBelowAutograd below;
+    at::Tensor y = convolved(picture_of(x, call->width), weight, bias, *call);
     if (call->has_relu) {
       y.relu_();
       for (int64_t b = 0; b < y.size(0); ++b) {
@@ -37,10 +42,12 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
         if (length < y.size(1)) y[b].slice(0, length).zero_();
       }
     }
-    context->save_for_backward({x, weight, call->has_relu ? y : at::Tensor()});
     context->saved_data["call"] = c10::IValue::make_capsule(call);
     context->saved_data["has_bias"] = bias.has_value();
-    return y;
+    context->saved_data["width"] = y.size(2);
+    const at::Tensor frames = y.flatten(2);
+    context->save_for_backward({x, weight, call->has_relu ? frames : at::Tensor()});
+    return frames;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -48,17 +55,28 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     const auto holder = context->saved_data["call"].toCapsule();
     const auto& call = static_cast<const Conv2dCall&>(*holder);
     const bool has_bias = context->saved_data["has_bias"].toBool();
-    at::Tensor dy = gradients[0].contiguous();
-    if (call.has_relu) dy = at::threshold_backward(dy, saved[2], 0);
-    const auto [dx, dweight, dbias] = at::convolution_backward(
-        channels_second(dy), channels_second(saved[0]), channels_second(saved[1]), at::IntArrayRef({dy.size(3)}),
+    const at::Tensor slopes = call.has_relu ? before_relu(gradients[0], saved[2]) : gradients[0].contiguous();
+    const at::Tensor dy = picture_of(slopes, context->saved_data["width"].toInt());
+    const auto [dx, dweight, unused] = at::convolution_backward(
+        dy, picture_of(saved[0], call.width), channels_second(saved[1]), at::IntArrayRef({dy.size(1)}),
         at::IntArrayRef({call.stride, call.stride}), at::IntArrayRef({call.padding, call.padding}),
         at::IntArrayRef({1, 1}), /*transposed=*/false, at::IntArrayRef({0, 0}), /*groups=*/1,
-        {context->needs_input_grad(0), context->needs_input_grad(1), has_bias && context->needs_input_grad(2)});
-    return {channels_last(dx), channels_last(dweight), dbias, at::Tensor()};
+        {context->needs_input_grad(0), context->needs_input_grad(1), false});
+    // The convolution would sum it twice as slowly.
+    const at::Tensor dbias = has_bias ? dy.sum(at::IntArrayRef({0, 2, 3})) : at::Tensor();
+    return {dx.defined() ? channels_last(dx).flatten(2) : dx, dweight.defined() ? channels_last(dweight) : dweight,
+            dbias, at::Tensor()};
   }
 
  private:
+  // Written over dy where nobody else holds it, as libtorch does when it adds gradients up.
+  static at::Tensor before_relu(const at::Tensor& dy, const at::Tensor& y) {
+    const bool is_free = dy.is_contiguous() && dy.use_count() == 1 && dy.storage().use_count() == 1;
+    if (!is_free) return at::threshold_backward(dy.contiguous(), y, 0);
+    at::Tensor result = dy;
+    return at::threshold_backward_out(result, dy, y, 0);
+  }
+
   static constexpr int64_t kSmallImage = 20480;  // elements: libtorch's own limit
 
   static at::Tensor convolved(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
@@ -66,9 +84,8 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     // Libtorch computes one small image on its own by another algorithm, whose last bits differ.
     const bool is_small = x.is_cpu() && x.size(0) == 1 && x.numel() <= kSmallImage;
     const at::Tensor images = is_small ? x.expand({2, -1, -1, -1}) : x;
-    const at::Tensor y =
-        at::conv2d(channels_second(images), channels_second(weight), bias, at::IntArrayRef({call.stride, call.stride}),
-                   at::IntArrayRef({call.padding, call.padding}));
+    const at::Tensor y = at::conv2d(images, channels_second(weight), bias, at::IntArrayRef({call.stride, call.stride}),
+                                    at::IntArrayRef({call.padding, call.padding}));
     return channels_last(is_small ? y.slice(0, 0, 1) : y);
   }
 };
@@ -120,15 +137,15 @@ class Conv2dBlock : public Block {
   }
 
   Sequence forward(const Sequence& input, const ForwardContext& context) override {
-    const int64_t batch = input.x.size(0), frames = input.x.size(1);
+    const int64_t frames = input.x.size(1);
     expect_shape(input.x, {-1, -1, options_.width * inputs_}, "conv2d: x [B, T, W c]");
-    at::Tensor x = input.x.contiguous().view({batch, frames, options_.width, inputs_});
+    at::Tensor x = input.x.contiguous();
     // Rows that a window can stand on; none of its results is kept.
     const int64_t missing = options_.kernel - 2 * options_.padding - frames;
-    if (missing > 0) x = at::constant_pad_nd(x, {0, 0, 0, 0, 0, missing});
+    if (missing > 0) x = at::constant_pad_nd(x, {0, 0, 0, missing});
     std::vector<int64_t> lengths;
     for (int64_t length : input.lengths) lengths.push_back(output_length(length));
-    const at::Tensor y = ended(x, lengths, context).view({batch, -1, output_channels()});
+    const at::Tensor y = ended(x, lengths, context);
     return {missing > 0 ? y.slice(1, 0, 0) : y, lengths};
   }
   int64_t output_length(int64_t length) const override { return options_.output_size(length); }
@@ -136,10 +153,11 @@ class Conv2dBlock : public Block {
   int64_t stride() const override { return options_.stride; }
 
  private:
-  // x [B, H, W, I] -> [B, H', W', O] after norm, activation and dropout. A position takes the place of a frame there.
+  // x [B, T, W I] -> [B, T', W' O] after norm, activation and dropout.
   at::Tensor ended(const at::Tensor& x, const std::vector<int64_t>& lengths, const ForwardContext& context) {
     const bool is_rounded = context.precision != Precision::kFull;
     auto call = c10::make_intrusive<Conv2dCall>();
+    call->width = options_.width;
     call->lengths = lengths;
     call->stride = options_.stride;
     call->padding = options_.padding;
@@ -149,14 +167,17 @@ class Conv2dBlock : public Block {
       const at::Tensor y = Conv2dFunction::apply(x, weight_, bias_, call);
       if (epilogue.dropout.empty()) return y;
       epilogue.activation = Activation::kNone;
-      return fused_gate(y.flatten(2), {}, {}, lengths, epilogue);
+      return fused_gate(y, {}, {}, lengths, epilogue);
     }
     const at::Tensor y =
         Conv2dFunction::apply(rounded(context, x), rounded_weight(context, weight_), std::nullopt, call)
             .to(x.scalar_type());
+    // A position takes the place of a frame.
+    const int64_t width = options_.output_size(options_.width);
     std::vector<int64_t> positions;
-    for (int64_t length : lengths) positions.push_back(length * y.size(2));
-    return norm_->forward(y.flatten(1, 2), bias_, positions, context, epilogue);
+    for (int64_t length : lengths) positions.push_back(length * width);
+    const at::Tensor flat = y.view({y.size(0), y.size(1) * width, options_.channels});
+    return norm_->forward(flat, bias_, positions, context, epilogue).view(y.sizes());
   }
 
   Options options_;

@@ -53,10 +53,10 @@ struct MaxPoolFunction : torch::autograd::Function<MaxPoolFunction> {
       T* to = dx.mutable_data_ptr<T>();
       const auto* place = best.const_data_ptr<uint8_t>();
       for_each_piece(dx.size(0), dx.stride(0), [&](int64_t b) {
-        std::memset(to + b * dx.stride(0), 0, static_cast<size_t>(dx.stride(0)) * sizeof(T));
         max_pool_backward(from + b * dy.stride(0), place + b * dy.stride(0), call.lengths[static_cast<size_t>(b)],
                           to + b * dx.stride(0), call.shape);
       });
+      clear_padding<T>(dx, call.lengths);
     });
     return {dx, at::Tensor()};
   }

@@ -40,7 +40,8 @@ REHEARSE_INLINE void largest(const T* x, int64_t row, int64_t count, const MaxPo
   std::memcpy(best, &bytes, static_cast<size_t>(count));
 }
 
-template <class T>
+// Writes where windows lie side by side, adds where they may share values.
+template <bool kAdds, class T>
 REHEARSE_INLINE void spread(const T* dy, const uint8_t* best, int64_t row, int64_t count, const MaxPoolShape& shape,
                             T* dx) {
   const Vec<T> slope = load(dy, count);
@@ -51,7 +52,7 @@ REHEARSE_INLINE void spread(const T* dy, const uint8_t* best, int64_t row, int64
     for (int32_t j = 0; j < shape.size; ++j, ++tap) {
       T* to = dx + i * row + j * shape.channels;
       const Vec<T> here = place == tap ? slope : Vec<T>{};
-      store(to, load(to, count) + here, count);
+      store(to, kAdds ? load(to, count) + here : here, count);
     }
 }
 
@@ -78,12 +79,29 @@ REHEARSE_INLINE void run_forward(const T* x, int64_t rows, T* y, uint8_t* best, 
       });
 }
 
-template <class T>
-REHEARSE_INLINE void run_backward(const T* dy, const uint8_t* best, int64_t rows, T* dx, const MaxPoolShape& shape) {
+template <bool kAdds, class T>
+REHEARSE_INLINE void spread_all(const T* dy, const uint8_t* best, int64_t rows, T* dx, const MaxPoolShape& shape) {
   for_each_window<Lanes<T>::kCount>(
       rows, shape, [&](int64_t to, int64_t from, int64_t count) __attribute__((always_inline)) {
-        spread(dy + to, best + to, shape.row(), count, shape, dx + from);
+        spread<kAdds>(dy + to, best + to, shape.row(), count, shape, dx + from);
       });
+}
+
+template <class T>
+void clear(T* from, int64_t count) {
+  std::memset(from, 0, static_cast<size_t>(count) * sizeof(T));
+}
+
+template <class T>
+REHEARSE_INLINE void run_backward(const T* dy, const uint8_t* best, int64_t rows, T* dx, const MaxPoolShape& shape) {
+  if (shape.stride != shape.size) {
+    clear(dx, rows * shape.row());
+    return spread_all<true>(dy, best, rows, dx, shape);
+  }
+  spread_all<false>(dy, best, rows, dx, shape);
+  const int64_t used_rows = shape.outputs(rows) * shape.size, used = shape.output_row() * shape.size;
+  for (int64_t t = 0; t < used_rows && used < shape.row(); ++t) clear(dx + t * shape.row() + used, shape.row() - used);
+  clear(dx + used_rows * shape.row(), (rows - used_rows) * shape.row());
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ struct MaxPoolShape {
 // than any number. y and best are overwritten.
 void max_pool_forward(const float* x, int64_t rows, float* y, uint8_t* best, const MaxPoolShape& shape);
 void max_pool_forward(const double* x, int64_t rows, double* y, uint8_t* best, const MaxPoolShape& shape);
-// Adds to dx [H, W, c].
+// dx [H, W, c] is overwritten.
 void max_pool_backward(const float* dy, const uint8_t* best, int64_t rows, float* dx, const MaxPoolShape& shape);
 void max_pool_backward(const double* dy, const uint8_t* best, int64_t rows, double* dx, const MaxPoolShape& shape);
 

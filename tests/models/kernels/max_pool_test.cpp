@@ -25,7 +25,7 @@ template <class T>
 void expect_first_of_the_largest(const MaxPoolShape& shape, int64_t rows) {
   const int64_t outputs = shape.outputs(rows) * shape.output_row();
   const std::vector<T> x = coarse_noise<T>(rows * shape.row(), 3), dy = coarse_noise<T>(outputs, 4);
-  std::vector<T> y(static_cast<size_t>(outputs), -1), dx(x.size(), 0), expected(x.size(), 0);
+  std::vector<T> y(static_cast<size_t>(outputs), -1), dx(x.size(), -7), expected(x.size(), 0);
   std::vector<uint8_t> best(static_cast<size_t>(outputs), 255);
   max_pool_forward(x.data(), rows, y.data(), best.data(), shape);
   max_pool_backward(dy.data(), best.data(), rows, dx.data(), shape);
