@@ -5,7 +5,7 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(GTest REQUIRED)
 include(GoogleTest)
 foreach(pair IN ITEMS "mpi:ompi-c" "sndfile:sndfile" "soxr:soxr" "yaml:yaml-cpp" "hdf5:hdf5" "fmt:fmt" "spdlog:spdlog" "sentencepiece:sentencepiece"
-        "icu:icu-uc" "zlib:zlib")
+        "icu:icu-uc" "zlib:zlib" "png:libpng")
   string(REPLACE ":" ";" parts ${pair})
   list(GET parts 0 target)
   list(GET parts 1 module)
