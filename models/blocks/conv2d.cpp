@@ -57,11 +57,14 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     const bool has_bias = context->saved_data["has_bias"].toBool();
     const at::Tensor slopes = call.has_relu ? before_relu(gradients[0], saved[2]) : gradients[0].contiguous();
     const at::Tensor dy = picture_of(slopes, context->saved_data["width"].toInt());
-    const auto [dx, dweight, unused] = at::convolution_backward(
-        dy, picture_of(saved[0], call.width), channels_second(saved[1]), at::IntArrayRef({dy.size(1)}),
-        at::IntArrayRef({call.stride, call.stride}), at::IntArrayRef({call.padding, call.padding}),
-        at::IntArrayRef({1, 1}), /*transposed=*/false, at::IntArrayRef({0, 0}), /*groups=*/1,
-        {context->needs_input_grad(0), context->needs_input_grad(1), false});
+    const at::ScalarType type = dy.scalar_type(), safe = safe_type(dy, call);
+    auto [dx, dweight, unused] = at::convolution_backward(
+        dy.to(safe), picture_of(saved[0], call.width).to(safe), channels_second(saved[1]).to(safe),
+        at::IntArrayRef({dy.size(1)}), at::IntArrayRef({call.stride, call.stride}),
+        at::IntArrayRef({call.padding, call.padding}), at::IntArrayRef({1, 1}), /*transposed=*/false,
+        at::IntArrayRef({0, 0}), /*groups=*/1, {context->needs_input_grad(0), context->needs_input_grad(1), false});
+    if (dx.defined()) dx = dx.to(type);
+    if (dweight.defined()) dweight = dweight.to(type);
     // The convolution would sum it twice as slowly.
     const at::Tensor dbias = has_bias ? dy.sum(at::IntArrayRef({0, 2, 3})) : at::Tensor();
     return {dx.defined() ? channels_last(dx).flatten(2) : dx, dweight.defined() ? channels_last(dweight) : dweight,
@@ -83,10 +86,22 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
                               const Conv2dCall& call) {
     // Libtorch computes one small image on its own by another algorithm, whose last bits differ.
     const bool is_small = x.is_cpu() && x.size(0) == 1 && x.numel() <= kSmallImage;
-    const at::Tensor images = is_small ? x.expand({2, -1, -1, -1}) : x;
-    const at::Tensor y = at::conv2d(images, channels_second(weight), bias, at::IntArrayRef({call.stride, call.stride}),
-                                    at::IntArrayRef({call.padding, call.padding}));
+    const at::ScalarType safe = safe_type(x, call);
+    const at::Tensor images = (is_small ? x.expand({2, -1, -1, -1}) : x).to(safe);
+    const std::optional<at::Tensor> safe_bias = bias ? std::optional(bias->to(safe)) : std::nullopt;
+    const at::Tensor y =
+        at::conv2d(images, channels_second(weight).to(safe), safe_bias, at::IntArrayRef({call.stride, call.stride}),
+                   at::IntArrayRef({call.padding, call.padding}))
+            .to(x.scalar_type());
     return channels_last(is_small ? y.slice(0, 0, 1) : y);
+  }
+
+  // On CPUs with bfloat16 matrix instructions (AMX) libtorch 2.11's strided convolutions of narrow pictures in bfloat16
+  // are not a number, e.g. [2, 3, 30, 3] with 5 kernels of 3 x 3 and stride 3.
+  static at::ScalarType safe_type(const at::Tensor& x, const Conv2dCall& call) {
+    const at::ScalarType type = x.scalar_type();
+    const bool is_low = type == at::kBFloat16 || type == at::kHalf;
+    return x.is_cpu() && is_low && call.stride > 1 ? at::kFloat : type;
   }
 };
 

@@ -15,10 +15,10 @@ const std::vector<uint64_t> kIds = {0xFFFFFFFFFFFFFFFFull, 7, 0x8000000000000001
 std::vector<Observation> observed(uint32_t first, double cer) {
   std::vector<Observation> list(2);
   list[0].draw.utterance = first;
-  list[0].cer = cer;
+  list[0].error = cer;
   list[1].position = 1;
   list[1].draw.utterance = 2;
-  list[1].cer = 1.0 / 3;
+  list[1].error = 1.0 / 3;
   list[1].is_bad_file = true;
   return list;
 }
@@ -38,11 +38,11 @@ TEST_F(ObservationLogTest, AReplayGivesEveryBitBack) {
   write_steps(4);
   const ObservationReplay replay(path());
   std::vector<Observation> own = observed(0, 0.9);
-  own[1].cer = 0;
+  own[1].error = 0;
   own[1].is_bad_file = false;
   replay.replace(3, own, kIds);
-  EXPECT_EQ(own[0].cer, 0.1 * 3.0);
-  EXPECT_EQ(own[1].cer, 1.0 / 3);
+  EXPECT_EQ(own[0].error, 0.1 * 3.0);
+  EXPECT_EQ(own[1].error, 1.0 / 3);
   EXPECT_TRUE(own[1].is_bad_file);
 }
 
@@ -67,9 +67,9 @@ TEST_F(ObservationLogTest, AResumedRunKeepsWhatCameBeforeItsStep) {
   const ObservationReplay replay(path());
   std::vector<Observation> own = observed(0, 0);
   replay.replace(2, own, kIds);
-  EXPECT_EQ(own[0].cer, 0.1 * 2.0);
+  EXPECT_EQ(own[0].error, 0.1 * 2.0);
   replay.replace(3, own, kIds);
-  EXPECT_EQ(own[0].cer, 0.77);
+  EXPECT_EQ(own[0].error, 0.77);
   EXPECT_THROW(replay.replace(4, own, kIds), DataError);
 }
 

@@ -31,8 +31,8 @@ class Replica {
  public:
   explicit Replica(const std::string& type) : context_(synthetic_context({40, 90, 15})) {
     sampler_ = make_sampler("{type: " + type + "}", context_);
-    planner_ = std::make_unique<BatchPlanner>(BatchPlanner::Options{60, 4, 4, 8}, context_.duration_s, context_.seed,
-                                              *sampler_);
+    planner_ =
+        std::make_unique<BatchPlanner>(BatchPlanner::Options{60, 4, 4, 8}, context_.cost, context_.seed, *sampler_);
     source_ = std::make_unique<StepSource>(*sampler_, *planner_);
   }
   StepPlan take(size_t depth) {

@@ -44,7 +44,7 @@ Dealing shuffled(size_t ranks, uint64_t seed) {
 std::string run(const Dealing& dealing) {
   const Sampler::Context context = synthetic_context({40, 300, 90}, kSeed);
   auto sampler = make_sampler("{type: curriculum, max_repeats: 0}", context);
-  BatchPlanner planner({60, static_cast<int>(kMicroBatches), 4, 8}, context.duration_s, context.seed, *sampler);
+  BatchPlanner planner({60, static_cast<int>(kMicroBatches), 4, 8}, context.cost, context.seed, *sampler);
   StepSource source(*sampler, planner);
   std::string story;
   for (uint64_t step = 0; step < 60; ++step) {
@@ -89,7 +89,7 @@ TEST(ObservationExchange, CarriesEveryField) {
   EXPECT_TRUE(merged[0].is_infeasible && !merged[0].is_bad_file);
   EXPECT_TRUE(merged[1].is_bad_file && !merged[1].is_infeasible);
   EXPECT_TRUE(merged[1].draw == (Draw{3, 2, 5, true, false}));
-  EXPECT_EQ(merged[1].cer, 0.25);
+  EXPECT_EQ(merged[1].error, 0.25);
   bytes.pop_back();
   EXPECT_THROW(merge_observations({bytes}), BugError);
 }

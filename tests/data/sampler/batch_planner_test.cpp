@@ -35,7 +35,7 @@ std::vector<uint32_t> utterances_of(const StepPlan& plan) {
 TEST(BatchPlanner, EveryStepHasAllMicroBatchesAndPositionsInOrder) {
   const Sampler::Context context = synthetic_context({300, 40, 1000});
   auto sampler = make_sampler("type: uniform", context);
-  BatchPlanner planner({60, 6, 3, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner planner({60, 6, 3, 8}, context.cost, 5, *sampler);
   for (uint64_t step = 0; step < 30; ++step) {
     EXPECT_EQ(planner.next_step(), step);
     const StepPlan plan = planner.next();
@@ -54,14 +54,14 @@ TEST(BatchPlanner, EveryStepHasAllMicroBatchesAndPositionsInOrder) {
 TEST(BatchPlanner, StepsHoldAboutTheWantedPaddedSecondsAndMixLengths) {
   const Sampler::Context context = synthetic_context({3000});
   auto sampler = make_sampler("type: uniform", context);
-  BatchPlanner planner({120, 8, 4, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner planner({120, 8, 4, 8}, context.cost, 5, *sampler);
   for (int step = 0; step < 80; ++step) {
     const StepPlan plan = planner.next();
-    EXPECT_NEAR(padded_of(plan, context.duration_s), 120, 6);
+    EXPECT_NEAR(padded_of(plan, context.cost), 120, 6);
     float shortest = 100, longest = 0;
     for (uint32_t u : utterances_of(plan)) {
-      shortest = std::min(shortest, context.duration_s[u]);
-      longest = std::max(longest, context.duration_s[u]);
+      shortest = std::min(shortest, context.cost[u]);
+      longest = std::max(longest, context.cost[u]);
     }
     EXPECT_LT(shortest, 3.6) << "an eighth of the seconds lies below 3.04 s";
     EXPECT_GT(longest, 6.5);
@@ -72,7 +72,7 @@ TEST(BatchPlanner, KeepsEveryDrawOfTheWindowExactlyOnce) {
   const Sampler::Context context = synthetic_context({200, 100});
   auto sampler = make_sampler("type: uniform", context);
   auto twin = make_sampler("type: uniform", context);
-  BatchPlanner planner({50, 4, 4, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner planner({50, 4, 4, 8}, context.cost, 5, *sampler);
   for (int window = 0; window < 5; ++window) {
     std::vector<uint32_t> planned, drawn;
     for (int s = 0; s < 4; ++s) {
@@ -89,9 +89,9 @@ TEST(BatchPlanner, KeepsEveryDrawOfTheWindowExactlyOnce) {
 
 TEST(BatchPlanner, OneUtteranceLongerThanTheBatchStillWorks) {
   Sampler::Context context = synthetic_context({50});
-  context.duration_s[17] = 500;
+  context.cost[17] = 500;
   auto sampler = make_sampler("type: uniform", context);
-  BatchPlanner planner({20, 2, 2, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner planner({20, 2, 2, 8}, context.cost, 5, *sampler);
   int seen = 0;
   for (int step = 0; step < 60; ++step) {
     const StepPlan plan = planner.next();
@@ -108,9 +108,9 @@ TEST(BatchPlanner, OneUtteranceLongerThanTheBatchStillWorks) {
 
 TEST(BatchPlanner, DrawsMoreWhenThereAreFewerDrawsThanMicroBatches) {
   Sampler::Context context = synthetic_context({1});
-  context.duration_s[0] = 30;
+  context.cost[0] = 30;
   auto sampler = make_sampler("type: uniform", context);
-  BatchPlanner planner({10, 8, 4, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner planner({10, 8, 4, 8}, context.cost, 5, *sampler);
   for (int step = 0; step < 8; ++step) {
     const StepPlan plan = planner.next();
     ASSERT_EQ(plan.micro_batches.size(), 8u);
@@ -122,7 +122,7 @@ TEST(BatchPlanner, DrawsMoreWhenThereAreFewerDrawsThanMicroBatches) {
 TEST(BatchPlanner, NeedsTheObservationsOfItsLagBeforeTheWindow) {
   const Sampler::Context context = synthetic_context({100});
   auto sampler = make_sampler("type: uniform", context);
-  BatchPlanner planner({20, 2, 4, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner planner({20, 2, 4, 8}, context.cost, 5, *sampler);
   EXPECT_EQ(planner.observations_needed_for(0), 0u);
   EXPECT_EQ(planner.observations_needed_for(4), 0u);
   EXPECT_EQ(planner.observations_needed_for(8), 1u) << "step 0 is 8 steps before the window";
@@ -137,13 +137,13 @@ TEST(BatchPlanner, SavedAtAnyStepItContinuesWithTheSamePlans) {
   const Sampler::Context context = synthetic_context({300, 100});
   const BatchPlanner::Options options{30, 4, 4, 8};
   auto sampler = make_sampler("type: uniform", context);
-  BatchPlanner planner(options, context.duration_s, 5, *sampler);
+  BatchPlanner planner(options, context.cost, 5, *sampler);
   for (int step = 0; step < 14; ++step) {
     State state;
     planner.save(state);
     sampler->save(state);
     auto other_sampler = make_sampler("type: uniform", context);
-    BatchPlanner other(options, context.duration_s, 5, *other_sampler);
+    BatchPlanner other(options, context.cost, 5, *other_sampler);
     other_sampler->load(state);
     other.load(state);
     EXPECT_EQ(other.next_step(), planner.next_step());
@@ -160,11 +160,11 @@ TEST(BatchPlanner, SavedAtAnyStepItContinuesWithTheSamePlans) {
 TEST(BatchPlanner, RefusesAStateOfAnotherShape) {
   const Sampler::Context context = synthetic_context({100});
   auto sampler = make_sampler("type: uniform", context);
-  BatchPlanner planner({30, 4, 4, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner planner({30, 4, 4, 8}, context.cost, 5, *sampler);
   planner.next();
   State state;
   planner.save(state);
-  BatchPlanner other({30, 8, 4, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner other({30, 8, 4, 8}, context.cost, 5, *sampler);
   EXPECT_THROW(other.load(state), DataError);
   state.arrays["planner.bins"] = StateArray::of(std::vector<uint16_t>{1});
   EXPECT_THROW(planner.load(state), DataError);
@@ -197,7 +197,7 @@ Sampler::Context real_context(const std::string& folder) {
   for (const Utterance& u : utterances) {
     if (context.domains.empty() || context.domains.back() != u.domain) context.domains.push_back(u.domain);
     context.domain.push_back(static_cast<uint32_t>(context.domains.size() - 1));
-    context.duration_s.push_back(static_cast<float>(u.duration_s));
+    context.cost.push_back(static_cast<float>(u.duration_s));
     context.ids.push_back(u.id);
   }
   return context;
@@ -208,14 +208,14 @@ TEST(BatchPlanner, WastesAtMostFivePercentPaddingOnRealSpeech) {
   if (folder == nullptr) GTEST_SKIP() << "REHEARSE_TEST_DATA is not set: the padding of real speech was not measured";
   const Sampler::Context context = real_context(folder);
   auto sampler = make_sampler("type: uniform", context);
-  BatchPlanner planner({120, 8, 4, 8}, context.duration_s, 5, *sampler);
+  BatchPlanner planner({120, 8, 4, 8}, context.cost, 5, *sampler);
   double padded = 0, speech = 0, least = 1e9, most = 0, domains = 0;
   const int steps = 200;
   for (int step = 0; step < steps; ++step) {
     const StepPlan plan = planner.next();
-    const double seconds = padded_of(plan, context.duration_s);
+    const double seconds = padded_of(plan, context.cost);
     padded += seconds;
-    speech += speech_of(plan, context.duration_s);
+    speech += speech_of(plan, context.cost);
     least = std::min(least, seconds);
     most = std::max(most, seconds);
     std::set<uint32_t> present;

@@ -15,8 +15,8 @@ namespace {
 
 constexpr uint64_t kSeed = 41;
 
-// A world that does not learn: every utterance has its CER, with noise; every tenth has a wrong text.
-double static_cer(const Draw& draw, uint64_t step) {
+// A world that does not learn: every utterance has its error, with noise; every tenth has a wrong text.
+double static_error(const Draw& draw, uint64_t step) {
   const RandomKey key = RandomKey(kSeed).with(draw.utterance);
   if (draw.utterance % 10 == 9) return 0.85 + 0.15 * key.uniform(1000 + step);
   return std::clamp(std::pow(key.uniform(0), 3.0) * 0.45 + 0.01 * key.normal(1000 + step), 0.0, 1.0);
@@ -27,7 +27,7 @@ std::map<uint32_t, Quarantine::Record> quarantined(const Sampler& sampler) {
   State state;
   sampler.save(state);
   Quarantine quarantine({}, {}, {});
-  quarantine.load(state, "sampler.quarantine");
+  quarantine.load(state, "sampler.quarantine", "error");
   return quarantine.records();
 }
 
@@ -41,7 +41,7 @@ TEST(CurriculumSampler, TheTimeOfObservingDoesNotChangeTheDraws) {
   const Sampler::Context context = synthetic_context({300, 1000}, kSeed);
   TrainingLoop::Setup setup;
   setup.is_late = true;
-  TrainingLoop at_once({}, context, static_cer), late(setup, context, static_cer);
+  TrainingLoop at_once({}, context, static_error), late(setup, context, static_error);
   for (int step = 0; step < 60; ++step) ASSERT_EQ(ids_of(at_once.step()), ids_of(late.step())) << step;
 }
 
@@ -50,8 +50,8 @@ TEST(CurriculumSampler, SavedAtEveryStepOfARunItContinuesIdentically) {
   for (const bool is_late : {false, true}) {
     TrainingLoop::Setup setup;
     setup.is_late = is_late;
-    TrainingLoop unbroken(setup, context, static_cer);
-    TrainingLoop broken(setup, context, static_cer);
+    TrainingLoop unbroken(setup, context, static_error);
+    TrainingLoop broken(setup, context, static_error);
     for (int step = 0; step < 50; ++step) {
       State state;
       broken.save(state);
@@ -70,14 +70,14 @@ TEST(CurriculumSampler, SavedAtEveryStepOfARunItContinuesIdentically) {
 // tilt draw by bin.
 std::vector<double> specified_probabilities(const State& state, size_t domain, uint32_t first, uint32_t size) {
   constexpr size_t kBins = 72;  // 64 seen and 8 unseen
-  const auto cer = state.array<uint16_t>("sampler.table.cer");
+  const auto error = state.array<uint16_t>("sampler.table.error");
   const auto bin = state.array<uint8_t>("sampler.table.bin");
   const std::string realised = "sampler.realised." + std::to_string(domain);
-  const auto weight = state.array<double>(realised + ".count"), sum = state.array<double>(realised + ".cer");
+  const auto weight = state.array<double>(realised + ".count"), sum = state.array<double>(realised + ".error");
   const auto clock = state.array<uint64_t>(realised + ".clock");
   std::vector<double> n(kBins, 0), t(kBins, 0), r(kBins, 0);
   for (uint32_t i = first; i < first + size; ++i)
-    if (bin[i] < kBins) ++n[bin[i]], t[bin[i]] += cer[i] / 65535.0;
+    if (bin[i] < kBins) ++n[bin[i]], t[bin[i]] += error[i] / 65535.0;
   std::vector<std::pair<double, double>> means;
   for (size_t k = 0; k < kBins; ++k) {
     const double aged = std::exp(-static_cast<double>(clock[0] - clock[k + 1]) / 2000);
@@ -116,11 +116,11 @@ std::vector<double> specified_probabilities(const State& state, size_t domain, u
 class DrawnShares : public testing::Test {
  protected:
   DrawnShares() {
-    for (size_t i = 0; i < context_.duration_s.size(); ++i)
-      context_.duration_s[i] = static_cast<float>(0.5 + 8 * RandomKey(kSeed).with(i).uniform(0));
+    for (size_t i = 0; i < context_.cost.size(); ++i)
+      context_.cost[i] = static_cast<float>(0.5 + 8 * RandomKey(kSeed).with(i).uniform(0));
     TrainingLoop::Setup setup;
     setup.yaml = "{type: curriculum, probe_share: 0, max_repeats: 0, domains: {domain_0: {share: 0.3}}}";
-    loop_.emplace(setup, context_, static_cer);
+    loop_.emplace(setup, context_, static_error);
     for (int step = 0; step < 300; ++step) loop_->step();
     sampler().begin_window(5000);
     for (size_t d = 0; d < 2; ++d) EXPECT_EQ(sampler().controller(d).state(), "on target");
@@ -158,7 +158,7 @@ TEST_F(DrawnShares, OfDomainsAndBinsAreThoseOfTheSpecification) {
 }
 
 TEST_F(DrawnShares, AreTheSameBehindBatchingByLength) {
-  BatchPlanner planner({120, 8, 4, 8}, context_.duration_s, kSeed, sampler());
+  BatchPlanner planner({120, 8, 4, 8}, context_.cost, kSeed, sampler());
   for (int step = 0; step < 700; ++step)
     for (const Draw& draw : draws_of(planner.next())) count(draw);
   expect_shares();
@@ -166,8 +166,8 @@ TEST_F(DrawnShares, AreTheSameBehindBatchingByLength) {
 
 TEST(CurriculumSampler, BatchingByLengthKeepsTheDomainShares) {
   Sampler::Context context = synthetic_context({500, 3000}, kSeed);
-  for (size_t i = 0; i < 500; ++i) context.duration_s[i] *= 0.1f;  // a domain of very short ones
-  TrainingLoop loop({}, context, static_cer);
+  for (size_t i = 0; i < 500; ++i) context.cost[i] *= 0.1f;  // a domain of very short ones
+  TrainingLoop loop({}, context, static_error);
   std::vector<double> found(2, 0);
   for (int step = 0; step < 400; ++step)
     for (const Draw& draw : draws_of(loop.step())) ++found[context.domain[draw.utterance]];
@@ -181,7 +181,7 @@ TEST(CurriculumSampler, EveryUtteranceIsObservedWithinItsTermAndTheTableStaysWho
   const Sampler::Context context = synthetic_context({n}, kSeed);
   TrainingLoop::Setup setup;
   setup.yaml = "{type: curriculum, probe_share: 0.1, max_repeats: 0}";
-  TrainingLoop loop(setup, context, static_cer);
+  TrainingLoop loop(setup, context, static_error);
   const double term = std::ceil(n / (0.1 / 2)) * 1.1;
   std::vector<uint64_t> last(n, 0);
   uint64_t draws = 0, longest = 0, unlearned = 0;
@@ -208,7 +208,7 @@ TEST(CurriculumSampler, EveryUtteranceIsObservedWithinItsTermAndTheTableStaysWho
   EXPECT_EQ(sum, n) << "bins + quarantine";
   for (const auto& [utterance, record] : quarantined(sampler)) {
     EXPECT_EQ(utterance % 10, 9u);
-    EXPECT_GT(record.cer / 65535.0, record.cut);
+    EXPECT_GT(record.error / 65535.0, record.cut);
   }
 }
 
@@ -243,7 +243,7 @@ TEST(CurriculumSampler, HoldsNoisyObservationsInTheBandWithinThreeTimesTheIntegr
     const nlohmann::json domain = loop.sampler().report().at("domains").at(0);
     EXPECT_EQ(domain.at("state"), "on target");
     EXPECT_GE(domain.at("drawn_window").get<int>(), 1500);
-    EXPECT_NEAR(domain.at("drawn_cer").get<double>(), 0.10, 0.01);
+    EXPECT_NEAR(domain.at("drawn_error").get<double>(), 0.10, 0.01);
     EXPECT_LE(std::abs(domain.at("trim").get<double>()), 0.08);
   }
 }
@@ -271,7 +271,7 @@ TEST(CurriculumSampler, EasyUtterancesAreDrawnMoreOftenThanHardOnes) {
 TEST(CurriculumSampler, ImportsWhatTwoCorporaShareAndHoldsTheTilt) {
   Sampler::Context old_context = synthetic_context({400, 600}, kSeed);
   for (uint64_t i = 0; i < 1000; ++i) old_context.ids.push_back(mix64(i));
-  TrainingLoop old_loop({}, old_context, static_cer);
+  TrainingLoop old_loop({}, old_context, static_error);
   for (int step = 0; step < 300; ++step) old_loop.step();
   State state;
   old_loop.save(state);
@@ -284,7 +284,7 @@ TEST(CurriculumSampler, ImportsWhatTwoCorporaShareAndHoldsTheTilt) {
   for (uint32_t i = 0; i < 500; ++i) context.ids.push_back(old_context.ids[400 + (i * 7) % 600]);
   for (uint32_t i = 0; i < 800; ++i) {
     context.domain.push_back(i < 300 ? 0 : 1);
-    context.duration_s.push_back(i < 300 ? 2.0f : old_context.duration_s[400 + ((i - 300) * 7) % 600]);
+    context.cost.push_back(i < 300 ? 2.0f : old_context.cost[400 + ((i - 300) * 7) % 600]);
   }
   TrainingLoop::Setup setup;
   setup.yaml = "{type: curriculum, domains: {domain_1: {replay: true}}, replay_share: 0.4}";
@@ -292,13 +292,13 @@ TEST(CurriculumSampler, ImportsWhatTwoCorporaShareAndHoldsTheTilt) {
   EXPECT_THROW(loop.sampler().load(state), DataError) << "a resume needs the same corpus";
   loop.sampler().import_table(state, state.array<uint64_t>("sampler.ids"), context.ids);
 
-  const CerTable& table = loop.sampler_as<CurriculumSampler>().table();
+  const ErrorTable& table = loop.sampler_as<CurriculumSampler>().table();
   for (uint32_t i = 0; i < 500; ++i) {
     const uint32_t old_i = 400 + (i * 7) % 600;
     ASSERT_EQ(table.visits(300 + i), old_sampler.table().visits(old_i));
     ASSERT_EQ(table.is_seen(300 + i), old_sampler.table().is_seen(old_i));
     if (!table.is_seen(300 + i)) continue;
-    ASSERT_EQ(table.cer(300 + i), old_sampler.table().cer(old_i));
+    ASSERT_EQ(table.error(300 + i), old_sampler.table().error(old_i));
     ASSERT_EQ(table.is_quarantined(300 + i), old_sampler.table().is_quarantined(old_i));
   }
   for (uint32_t i = 0; i < 300; ++i) ASSERT_FALSE(table.is_seen(i));
@@ -309,7 +309,7 @@ TEST(CurriculumSampler, ImportsWhatTwoCorporaShareAndHoldsTheTilt) {
     loop.step();
     ASSERT_LE(loop.sampler_as<CurriculumSampler>().controller(1).tilt().lambda, ceiling);
   }
-  EXPECT_NE(loop.sampler().report().at("warnings").dump().find("domain_1: expected about its CER before the switch"),
+  EXPECT_NE(loop.sampler().report().at("warnings").dump().find("domain_1: expected about its error before the switch"),
             std::string::npos);
 }
 

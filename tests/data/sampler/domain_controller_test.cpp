@@ -18,8 +18,8 @@ constexpr size_t kSeenBins = 64;
 std::vector<TiltBin> mixed_bins() {
   std::vector<TiltBin> bins(kSeenBins);
   for (size_t k = 0; k < kSeenBins; ++k) {
-    const double cer = (static_cast<double>(k) + 0.5) / kSeenBins;
-    bins[k] = {std::round(1000 * std::exp(-3 * cer)), cer};
+    const double error = (static_cast<double>(k) + 0.5) / kSeenBins;
+    bins[k] = {std::round(1000 * std::exp(-3 * error)), error};
   }
   return bins;
 }
@@ -88,13 +88,13 @@ TEST(DomainController, AStepChangeIsNotAnsweredByAnOvershootOfThreePoints) {
 
 TEST(DomainController, ASaturatedTiltDoesNotWindUp) {
   const SamplerOptions options;
-  for (double cer : {0.02, 0.6}) {
+  for (double error : {0.02, 0.6}) {
     FakeLearner learner(options, 8);
-    for (int step = 0; step < 600; ++step) learner.step(cer < 0.1 ? -0.07 : 0.07);
+    for (int step = 0; step < 600; ++step) learner.step(error < 0.1 ? -0.07 : 0.07);
     EXPECT_GT(std::abs(learner.controller.trim()), 0.06);
-    for (TiltBin& bin : learner.bins) bin.mean = cer;
+    for (TiltBin& bin : learner.bins) bin.mean = error;
     for (int step = 0; step < 100000 / kDrawsPerStep; ++step) learner.step(0);
-    EXPECT_EQ(learner.controller.state(), cer < 0.1 ? "learned" : "too hard");
+    EXPECT_EQ(learner.controller.state(), error < 0.1 ? "learned" : "too hard");
     EXPECT_LT(std::abs(learner.controller.trim()), 0.01);
   }
 }

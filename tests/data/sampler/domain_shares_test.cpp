@@ -17,7 +17,7 @@ std::vector<double> wished(const std::string& yaml, const Sampler::Context& cont
 
 TEST(WishedShares, AreEqualOrByHours) {
   Sampler::Context context = synthetic_context({10, 30});
-  context.duration_s.assign(40, 2);
+  context.cost.assign(40, 2);
   EXPECT_EQ(wished("{}", context), (std::vector<double>{0.5, 0.5}));
   EXPECT_EQ(wished("shares: by_hours", context), (std::vector<double>{0.25, 0.75}));
 }

@@ -1,5 +1,7 @@
 // What every registered sampler must hold, built from its own example.
 #include <algorithm>
+#include <functional>
+#include <set>
 
 #include "data/sampler/sampler_options.h"
 #include "sampler_fixture.h"
@@ -13,8 +15,8 @@ class RotatingSampler : public Sampler {
   struct Options {
     SamplerOptions shared;
     int64_t first = 0;
-    static Options from(ConfigNode& node) {
-      Options options{SamplerOptions::from(node)};
+    static Options from(ConfigNode& node, const Sampler::Context& context) {
+      Options options{SamplerOptions::from(node, context)};
       options.first = node.integer("first", options.first, {0, 1000});
       return options;
     }
@@ -39,13 +41,14 @@ class RotatingSampler : public Sampler {
 std::unique_ptr<Sampler> make_rotating(Config& config) {
   ConfigNode node = config.root();
   node.required_text("type");
-  auto sampler = std::make_unique<RotatingSampler>(RotatingSampler::Options::from(node), synthetic_context({10}));
+  const Sampler::Context context = synthetic_context({10});
+  auto sampler = std::make_unique<RotatingSampler>(options_from<RotatingSampler::Options>(node, context), context);
   node.expect_all_read();
   return sampler;
 }
 
 TEST(SamplerKeys, ASamplerMayHaveKeysOfItsOwnBesideTheSharedOnes) {
-  Config config = Config::parse("{type: rotating, first: 7, target_cer: 0.2}");
+  Config config = Config::parse("{type: rotating, first: 7, target_error: 0.2}");
   EXPECT_EQ(make_rotating(config)->draw(0).utterance, 7u);
 }
 
@@ -76,7 +79,7 @@ class EverySampler : public testing::TestWithParam<std::string> {
   }
 };
 
-double fake_cer(const Draw& draw) {
+double fake_error(const Draw& draw) {
   return RandomKey(99).with(draw.utterance).uniform(draw.visit) / (1.0 + draw.visit);
 }
 
@@ -87,7 +90,7 @@ std::vector<Draw> run_window(Sampler& sampler, uint64_t step) {
   std::vector<Observation> observations;
   for (uint32_t i = 0; i < 60; ++i) {
     draws.push_back(sampler.draw(i));
-    observations.push_back({i, draws.back(), fake_cer(draws.back()), draws.back().utterance % 40 == 7});
+    observations.push_back({i, draws.back(), fake_error(draws.back()), draws.back().utterance % 40 == 7});
   }
   sampler.observe(step, observations, step < 5);
   return draws;
@@ -192,7 +195,7 @@ TEST_P(EverySampler, AFileThatCanBeReadAgainIsLearnedFromAgain) {
   EXPECT_TRUE(is_learned_again);
 }
 
-TEST_P(EverySampler, ADrawWithTooFewFramesIsNoObservedCer) {
+TEST_P(EverySampler, ADrawWithTooFewFramesIsNoObservedError) {
   const Sampler::Context context = synthetic_context({30});
   auto sampler = make(context);
   for (uint64_t step = 0; step < 40; ++step) {
@@ -206,17 +209,19 @@ TEST_P(EverySampler, ADrawWithTooFewFramesIsNoObservedCer) {
     sampler->observe(step, observations, false);
   }
   const nlohmann::json domain = sampler->report().at("domains").at(0);
-  EXPECT_NEAR(domain.at("drawn_cer").get<double>(), 0.125, 1e-4);
+  EXPECT_NEAR(domain.at("drawn_error").get<double>(), 0.125, 1e-4);
   EXPECT_EQ(domain.value("quarantined", 0), 0);
 }
 
 TEST_P(EverySampler, ReadsEverySharedKey) {
   Config shared = Config::parse("{}");
   ConfigNode shared_node = shared.root();
-  SamplerOptions::from(shared_node);
+  Sampler::Context context = synthetic_context({10});
+  context.error_name = "cer";  // as base.yaml calls it
+  SamplerOptions::from(shared_node, context);
   Config config = Config::load(std::string(REHEARSE_SOURCE_DIR) + "/configs/base.yaml");
   ConfigNode node = config.root().child("curriculum");
-  EXPECT_NO_THROW(Registry<Sampler>::instance().create(GetParam(), node, synthetic_context({10})));
+  EXPECT_NO_THROW(Registry<Sampler>::instance().create(GetParam(), node, context));
   for (const auto& [name, value] : shared.value().map) {
     const ConfigValue* option = config.value().find("curriculum")->find(name);
     ASSERT_NE(option, nullptr) << "configs/base.yaml lacks curriculum." << name;
@@ -235,19 +240,19 @@ TEST_P(EverySampler, KeepsWhatWasObservedOfEveryUtterance) {
     std::vector<Observation> observations;
     for (uint32_t i = 0; i < 20; ++i) {
       const Draw draw = sampler->draw(i);
-      const double cer = 0.01 * (draw.utterance % 20);
-      if (step < 90) last[draw.utterance] = cer;
-      observations.push_back({i, draw, cer, false});
+      const double error = 0.01 * (draw.utterance % 20);
+      if (step < 90) last[draw.utterance] = error;
+      observations.push_back({i, draw, error, false});
     }
     sampler->observe(step, observations, false);
   }
   State state;
   sampler->save(state);
   EXPECT_EQ(state.array<uint64_t>("sampler.ids"), context.ids);
-  const auto cer = state.array<uint16_t>("sampler.table.cer");
+  const auto error = state.array<uint16_t>("sampler.table.error");
   for (uint32_t i = 0; i < 40; ++i) {
     if (last[i] < 0) continue;
-    EXPECT_NEAR(cer.at(i) / 65535.0, last[i], 1e-4) << i;
+    EXPECT_NEAR(error.at(i) / 65535.0, last[i], 1e-4) << i;
   }
   EXPECT_EQ(state.array<uint32_t>("sampler.quarantine.utterance").size(), 0u);
 
@@ -258,9 +263,59 @@ TEST_P(EverySampler, KeepsWhatWasObservedOfEveryUtterance) {
     tuned->import_table(state, context.ids, smaller.ids);
     State tuned_state;
     tuned->save(tuned_state);
-    const auto taken = tuned_state.array<uint16_t>("sampler.table.cer");
-    for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(taken.at(i), cer.at(size_t{2} * i)) << type;
+    const auto taken = tuned_state.array<uint16_t>("sampler.table.error");
+    for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(taken.at(i), error.at(size_t{2} * i)) << type;
     EXPECT_TRUE(tuned->unmeasured().empty()) << type << ": all is known";
+  }
+}
+
+// Every key of a JSON value and the names of arrays, as a checkpoint holds them, with `error` in them.
+std::set<std::string> names_with(const std::string& error, const State& state) {
+  std::set<std::string> names;
+  const std::function<void(const nlohmann::json&)> collect = [&](const nlohmann::json& value) {
+    if (!value.is_structured()) return;
+    for (const auto& [key, inner] : value.items()) {
+      if (value.is_object() && key.find(error) != std::string::npos) names.insert(key);
+      collect(inner);
+    }
+  };
+  collect(state.values);
+  for (const auto& [name, array] : state.arrays)
+    if (name.find(error) != std::string::npos) names.insert(name);
+  return names;
+}
+
+// Speech calls it "cer": configurations, checkpoints and metrics of earlier runs hold these names.
+TEST_P(EverySampler, CallsTheErrorAsTheTaskDoes) {
+  for (const std::string error : {"error", "cer"}) {
+    const std::string other = error == "cer" ? "error" : "cer";
+    Sampler::Context context = synthetic_context({40});
+    context.error_name = error;
+    const std::string yaml = "{type: " + GetParam() + ", target_" + error + ": 0.3, domains: {domain_0: {target_" +
+                             error + ": 0.2, replay: true}}}";
+    auto sampler = make_sampler(yaml, context);
+    sampler->measure(std::vector<Sampler::Measured>{{0, 0.25}});
+    run_window(*sampler, 0);
+    const nlohmann::json domain = sampler->report().at("domains").at(0);
+    for (const char* key : {"drawn_", "table_", "reference_"}) {
+      EXPECT_TRUE(domain.contains(key + error)) << key << error;
+      EXPECT_FALSE(domain.contains(key + other)) << key << other;
+    }
+    EXPECT_EQ(domain.value("target", 0.2), 0.2);  // uniform has none
+    EXPECT_EQ(domain.contains("drawn_" + error + "_without_probes"), GetParam() == "curriculum");
+
+    State state;
+    sampler->save(state);
+    EXPECT_EQ(names_with(error, state),
+              (std::set<std::string>{"expected_" + error, "reference_" + error, "sampler.table." + error,
+                                     "sampler.quarantine." + error, "sampler.quarantine." + error + "_before",
+                                     "sampler.realised.0." + error}));
+    EXPECT_EQ(names_with(other, state), std::set<std::string>());
+    make_sampler(yaml, context)->load(state);
+
+    Config unread = Config::parse("{type: " + GetParam() + ", target_" + other + ": 0.3}");
+    Registry<Sampler>::instance().create(unread.root(), context);
+    EXPECT_THROW(unread.root().expect_all_read(), ConfigError);
   }
 }
 
@@ -282,8 +337,8 @@ TEST_P(EverySampler, AsksForAMeasurementOfAReplayDomainOfWhichNothingIsKnown) {
   EXPECT_TRUE(sampler->unmeasured().empty());
   sampler->begin_window(0);
   const nlohmann::json domain = sampler->report().at("domains").at(1);
-  EXPECT_NEAR(domain.at("reference_cer").get<double>(), 0.15, 0.02);
-  EXPECT_NEAR(domain.at("table_cer").get<double>(), 0.15, 0.02) << "the others are expected to be like these";
+  EXPECT_NEAR(domain.at("reference_error").get<double>(), 0.15, 0.02);
+  EXPECT_NEAR(domain.at("table_error").get<double>(), 0.15, 0.02) << "the others are expected to be like these";
   const std::string warnings = sampler->report().at("warnings").dump();
   for (const char* part : {"without a ceiling", "forgotten"}) EXPECT_EQ(warnings.find(part), std::string::npos) << part;
 }

@@ -24,7 +24,7 @@ inline Sampler::Context synthetic_context(const std::vector<uint32_t>& sizes, ui
     context.domains.push_back("domain_" + std::to_string(d));
     for (uint32_t i = 0; i < sizes[d]; ++i) {
       context.domain.push_back(d);
-      context.duration_s.push_back(static_cast<float>(0.5 + 8 * key.uniform(context.domain.size())));
+      context.cost.push_back(static_cast<float>(0.5 + 8 * key.uniform(context.domain.size())));
     }
   }
   return context;

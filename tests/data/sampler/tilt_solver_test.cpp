@@ -139,7 +139,7 @@ TEST(TiltSolver, DoesNotDependOnItsStart) {
     EXPECT_NEAR(solve_tilt(bins, {0.1, 0.05, 60}, start).lambda, cold.lambda, 1e-8);
 }
 
-TEST(TiltSolver, ProbabilitiesSumToOneAndFallWithCer) {
+TEST(TiltSolver, ProbabilitiesSumToOneAndFallWithTheError) {
   const std::vector<TiltBin> bins = {{10, 0.1}, {10, 0.5}, {0, 0.0}, {10, 0.9}};
   const std::vector<double> p = tilt_probabilities(bins, 5);
   EXPECT_NEAR(p[0] + p[1] + p[3], 1, 1e-15);

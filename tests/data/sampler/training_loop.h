@@ -1,4 +1,4 @@
-// A training loop without a model: plans, "decodes" with a given CER function, and observes.
+// A training loop without a model: plans, "decodes" with a given error function, and observes.
 #pragma once
 
 #include <deque>
@@ -14,7 +14,7 @@
 
 namespace rehearse {
 
-using FakeCer = std::function<double(const Draw&, uint64_t step)>;
+using FakeError = std::function<double(const Draw&, uint64_t step)>;
 
 // Observations are given at once, or as late as the planner allows. How ranks share the work is another test's:
 // observation_exchange_test.cpp.
@@ -25,15 +25,15 @@ class TrainingLoop {
     BatchPlanner::Options batch{120, 8, 4, 8};
     bool is_late = false;
   };
-  TrainingLoop(const Setup& setup, const Sampler::Context& context, FakeCer cer)
-      : setup_(setup), context_(context), cer_(std::move(cer)) {
+  TrainingLoop(const Setup& setup, const Sampler::Context& context, FakeError error)
+      : setup_(setup), context_(context), error_(std::move(error)) {
     restart();
   }
 
   // Everything anew, as a resumed process has it.
   void restart() {
     sampler_ = make_sampler(setup_.yaml, context_);
-    planner_ = std::make_unique<BatchPlanner>(setup_.batch, context_.duration_s, context_.seed, *sampler_);
+    planner_ = std::make_unique<BatchPlanner>(setup_.batch, context_.cost, context_.seed, *sampler_);
     waiting_.clear();
   }
 
@@ -71,13 +71,13 @@ class TrainingLoop {
     std::vector<Observation> observed;
     for (const MicroBatch& batch : plan.micro_batches)
       for (size_t i = 0; i < batch.draws.size(); ++i)
-        observed.push_back({batch.positions[i], batch.draws[i], cer_(batch.draws[i], plan.step), false});
+        observed.push_back({batch.positions[i], batch.draws[i], error_(batch.draws[i], plan.step), false});
     return observed;
   }
 
   Setup setup_;
   Sampler::Context context_;
-  FakeCer cer_;
+  FakeError error_;
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<BatchPlanner> planner_;
   std::deque<std::pair<uint64_t, std::vector<Observation>>> waiting_;

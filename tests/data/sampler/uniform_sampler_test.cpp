@@ -108,7 +108,7 @@ TEST(UniformSampler, ReportsWhatWasDrawn) {
   uint64_t draws = 0;
   for (const auto& domain : report.at("domains")) {
     draws += domain.at("draws").get<uint64_t>();
-    EXPECT_NEAR(domain.at("drawn_cer").get<double>(), 0.25, 1e-4);
+    EXPECT_NEAR(domain.at("drawn_error").get<double>(), 0.25, 1e-4);
     EXPECT_EQ(domain.at("unseen"), 0);
   }
   EXPECT_EQ(draws, 40u);

@@ -1,4 +1,4 @@
-#include "data/sampler/cer_table.h"
+#include "data/sampler/error_table.h"
 
 #include <cmath>
 #include <cstdio>
@@ -10,37 +10,37 @@
 namespace rehearse {
 namespace {
 
-CerTable make_table(const std::vector<uint32_t>& sizes, size_t bins) {
+ErrorTable make_table(const std::vector<uint32_t>& sizes, size_t bins) {
   uint32_t n = 0;
   for (uint32_t size : sizes) n += size;
-  return CerTable(sizes, bins, std::vector<uint8_t>(n, 0), std::vector<uint16_t>(n, 100));
+  return ErrorTable(sizes, bins, std::vector<uint8_t>(n, 0), std::vector<uint16_t>(n, 100));
 }
 
 // Counts and sums of every bin equal a recount, and every member knows its slot.
-void expect_consistent(const CerTable& table, const std::vector<uint32_t>& sizes) {
+void expect_consistent(const ErrorTable& table, const std::vector<uint32_t>& sizes) {
   uint32_t first = 0;
   for (size_t d = 0; d < sizes.size(); ++d) {
     std::vector<uint32_t> count(table.bins_per_domain(), 0);
     std::vector<uint64_t> sum(table.bins_per_domain(), 0);
     for (uint32_t i = first; i < first + sizes[d]; ++i) {
       ++count[table.bin(i)];
-      sum[table.bin(i)] += table.cer(i);
+      sum[table.bin(i)] += table.error(i);
       ASSERT_LT(table.slot(i), table.count(d, table.bin(i)));
       ASSERT_EQ(table.member(d, table.bin(i), table.slot(i)), i);
     }
     for (size_t k = 0; k < count.size(); ++k) {
       ASSERT_EQ(table.count(d, k), count[k]);
-      ASSERT_EQ(table.cer_sum(d, k), sum[k]);
+      ASSERT_EQ(table.error_sum(d, k), sum[k]);
     }
     first += sizes[d];
   }
 }
 
-TEST(CerTable, IsConsistentAfterAMillionRandomUpdates) {
+TEST(ErrorTable, IsConsistentAfterAMillionRandomUpdates) {
   const uint64_t seed = 77;
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
   const std::vector<uint32_t> sizes = {5000, 1, 3000};
-  CerTable table = make_table(sizes, 20);
+  ErrorTable table = make_table(sizes, 20);
   const RandomKey key(seed);
   for (uint64_t k = 0; k < 1000000; ++k) {
     const auto i = static_cast<uint32_t>(key.below(8001, 3 * k));
@@ -52,9 +52,9 @@ TEST(CerTable, IsConsistentAfterAMillionRandomUpdates) {
   expect_consistent(table, sizes);
 }
 
-TEST(CerTable, RestoresMemberOrderAndRefusesDamage) {
+TEST(ErrorTable, RestoresMemberOrderAndRefusesDamage) {
   const std::vector<uint32_t> sizes = {2000, 500};
-  CerTable table = make_table(sizes, 8);
+  ErrorTable table = make_table(sizes, 8);
   const RandomKey key(3);
   for (uint64_t k = 0; k < 20000; ++k) {
     const auto i = static_cast<uint32_t>(key.below(2500, k));
@@ -62,9 +62,9 @@ TEST(CerTable, RestoresMemberOrderAndRefusesDamage) {
     table.plan(i, static_cast<uint32_t>(k));
   }
   State state;
-  table.save(state, "t");
-  CerTable other = make_table(sizes, 8);
-  other.load(state, "t");
+  table.save(state, "t", "error");
+  ErrorTable other = make_table(sizes, 8);
+  other.load(state, "t", "error");
   expect_consistent(other, sizes);
   for (uint32_t i = 0; i < 2500; ++i) {
     ASSERT_EQ(other.slot(i), table.slot(i));
@@ -74,12 +74,12 @@ TEST(CerTable, RestoresMemberOrderAndRefusesDamage) {
   auto order = state.array<uint32_t>("t.order");
   order[7] = order[8];
   state.arrays["t.order"] = StateArray::of(order);
-  EXPECT_THROW(other.load(state, "t"), DataError);
+  EXPECT_THROW(other.load(state, "t", "error"), DataError);
   expect_consistent(other, sizes);
 }
 
-TEST(CerTable, VisitsSaturate) {
-  CerTable table = make_table({1}, 1);
+TEST(ErrorTable, VisitsSaturate) {
+  ErrorTable table = make_table({1}, 1);
   for (int k = 0; k < 70000; ++k) table.plan(0, 1);
   EXPECT_EQ(table.visits(0), 65535);
 }
@@ -96,12 +96,12 @@ TEST(RealisedMeans, StartsAtThePriorAndForgetsOverItsWindow) {
 
 class QuarantineTest : public testing::Test {
  protected:
-  void strike(uint32_t i, double cer, double cut = 0.5) {
-    const auto value = static_cast<uint16_t>(std::lround(cer * CerTable::kMaxCer));
+  void strike(uint32_t i, double error, double cut = 0.5) {
+    const auto value = static_cast<uint16_t>(std::lround(error * ErrorTable::kMaxError));
     quarantine_.apply(table_, {0, i, value, value, cut, true, 9});
   }
   BinLayout bins_{64, 8};
-  CerTable table_ = make_table({40}, BinLayout{64, 8}.total());
+  ErrorTable table_ = make_table({40}, BinLayout{64, 8}.total());
   Quarantine quarantine_{BinLayout{64, 8}, {40}, {}};
 };
 
@@ -110,11 +110,11 @@ TEST_F(QuarantineTest, TwoStrikesQuarantineAndOneGoodProbeReleases) {
   EXPECT_FALSE(table_.is_quarantined(3));
   strike(3, 0.2);
   strike(3, 0.9);
-  EXPECT_FALSE(table_.is_quarantined(3)) << "a good CER between them clears the first strike";
+  EXPECT_FALSE(table_.is_quarantined(3)) << "a good error between them clears the first strike";
   strike(3, 0.8);
   EXPECT_TRUE(table_.is_quarantined(3));
   EXPECT_EQ(quarantine_.count(table_, 0), 1u);
-  EXPECT_EQ(table_.bin(3), bins_.quarantine_of(table_.cer(3)));
+  EXPECT_EQ(table_.bin(3), bins_.quarantine_of(table_.error(3)));
   EXPECT_EQ(quarantine_.records().at(3).step, 9u);
   strike(3, 0.95);
   EXPECT_TRUE(table_.is_quarantined(3));
@@ -124,7 +124,7 @@ TEST_F(QuarantineTest, TwoStrikesQuarantineAndOneGoodProbeReleases) {
   EXPECT_EQ(quarantine_.count(table_, 0), 0u);
 }
 
-TEST_F(QuarantineTest, ACerAtTheCutIsNotAboveIt) {
+TEST_F(QuarantineTest, AnErrorAtTheCutIsNotAboveIt) {
   for (const double cut : {0.5, 0.1, 0.9})
     for (int time = 0; time < 3; ++time) strike(7, cut, cut);
   EXPECT_FALSE(table_.is_quarantined(7));
@@ -156,9 +156,9 @@ TEST_F(QuarantineTest, BadFilesAreBesideTheQuarterAndOneThatCanBeReadComesBack) 
   strike(6, 0.9);
   EXPECT_EQ(quarantine_.bad_files(table_, 0), 28u);
   for (const uint32_t i : {5u, 6u}) {
-    EXPECT_FALSE(table_.is_quarantined(i)) << "one CER above the cut is one strike, whatever it was before";
+    EXPECT_FALSE(table_.is_quarantined(i)) << "one error above the cut is one strike, whatever it was before";
     EXPECT_TRUE(table_.is_seen(i));
-    EXPECT_EQ(table_.bin(i), bins_.of(table_.cer(i)));
+    EXPECT_EQ(table_.bin(i), bins_.of(table_.error(i)));
     EXPECT_FALSE(quarantine_.records().contains(i));
   }
   strike(6, 0.9);
@@ -169,7 +169,7 @@ TEST_F(QuarantineTest, BadFilesAreBesideTheQuarterAndOneThatCanBeReadComesBack) 
 TEST(QuarantineOptions, StrikesAndShareAreChosen) {
   const BinLayout bins{64, 8};
   for (int strikes : {1, 2, 3}) {
-    CerTable table = make_table({40}, bins.total());
+    ErrorTable table = make_table({40}, bins.total());
     Quarantine quarantine(bins, {40}, {strikes, 0.1});
     for (int time = 1; time <= 3; ++time) {
       quarantine.apply(table, {0, 1, 60000, 60000, 0.5, true, 9});
