@@ -25,10 +25,17 @@ struct Dataset {
   std::vector<std::string> domains;
   std::vector<Rejection> rejections;
   double total_cost = 0;
+  std::vector<double> costs;                     // as exactly as they are known; empty: as in `cost`
   std::function<std::string(uint32_t)> name_of;  // of an example, for messages
   std::function<std::string()> hash;             // of ids and contents; recorded in checkpoints
 
   size_t size() const { return ids.size(); }
+  double exact_cost(uint32_t example) const {
+    return costs.empty() ? static_cast<double>(cost[example]) : costs[example];
+  }
 };
+
+// "#" and 16 hexadecimal digits: an `id` of this form is the stable id itself, not hashed again.
+std::string stable_id_text(uint64_t id);
 
 }  // namespace rehearse

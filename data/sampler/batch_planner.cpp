@@ -11,7 +11,8 @@ namespace rehearse {
 
 BatchPlanner::Options BatchPlanner::Options::from(ConfigNode& batch, ConfigNode& curriculum) {
   Options o;
-  o.seconds = batch.number("seconds", o.seconds, {0.1, 1e7});
+  o.cost = batch.number("seconds", o.cost, {0.1, 1e7});  // its name where an example's cost is its duration
+  if (batch.has("cost")) o.cost = batch.required_number("cost", {0.1, 1e9});
   o.micro_batches = static_cast<int>(batch.integer("micro_batches", o.micro_batches, {1, 65536}));
   o.lag_steps = static_cast<int>(curriculum.integer("lag_steps", o.lag_steps, {1, 1000}));
   o.window_steps = static_cast<int>(curriculum.integer("window_steps", o.window_steps, {1, 64}));
@@ -44,7 +45,7 @@ StepPlan BatchPlanner::next() {
 void BatchPlanner::plan_window() {
   const auto steps = static_cast<size_t>(options_.window_steps);
   const auto micro_batches = static_cast<size_t>(options_.micro_batches);
-  LengthBatches batches(duration_s_, steps * micro_batches, options_.seconds * static_cast<double>(steps));
+  LengthBatches batches(duration_s_, steps * micro_batches, options_.cost * static_cast<double>(steps));
   sampler_.begin_window(next_step_);
   uint64_t position = 0;
   while (const size_t wanted = batches.num_wanted())

@@ -29,7 +29,7 @@ struct StepPlan {
 class BatchPlanner {
  public:
   struct Options {
-    double seconds = 120;   // padded seconds of one update, over all ranks and micro-batches
+    double cost = 120;      // padded, of one update over all ranks and micro-batches: `batch.cost`, or `seconds`
     int micro_batches = 8;  // of one update, over all ranks
     int window_steps = 4;
     int lag_steps = 8;  // D

@@ -21,9 +21,9 @@ std::vector<std::string> CurriculumSampler::warnings(size_t d) const {
   const std::string name = "domain " + layout_.name(d) + ": ";
   std::vector<std::string> lines;
   if (controller.state() == "breadth" && controller.tilt().mean > controller.target() + 0.01)
-    lines.push_back(concat(name, "expected draws at CER ", decimals(controller.target()), "; found ",
-                           decimals(controller.tilt().mean),
-                           " at the least breadth; if this lasts, raise its target_cer"));
+    lines.push_back(concat(name, "expected draws at ", error_title_, " ", decimals(controller.target()), "; found ",
+                           decimals(controller.tilt().mean), " at the least breadth; if this lasts, raise its target_",
+                           options_.error_name));
   if (quarantine_.is_full(table_, d))
     lines.push_back(concat(name, "expected a few wrong texts; found ", std::lround(100 * options_.quarantine_share),
                            " % of it above the cut-off ", decimals(controller.cut()),
@@ -35,19 +35,21 @@ std::vector<std::string> CurriculumSampler::warnings(size_t d) const {
 std::vector<std::string> CurriculumSampler::forgetting_warnings(size_t d) const {
   const DomainController& controller = domains_[d].controller;
   const std::string name = "domain " + layout_.name(d) + ": ";
-  if (controller.is_replay() && !controller.reference_cer())
+  if (controller.is_replay() && !controller.reference_error())
     return {concat(name,
                    "expected a replay domain to be known from an earlier run or from a measurement at the start;"
                    " found neither, so it is drawn without a ceiling and forgetting cannot be noticed; start"
                    " anew with --init")};
   if (!controller.is_forgotten()) return {};
-  return {concat(name, "expected about its CER before the switch, ", decimals(*controller.reference_cer()), "; found ",
-                 decimals(controller.expected_cer()), ": it is being forgotten; raise replay_share")};
+  return {concat(name, "expected about its ", error_title_, " before the switch, ",
+                 decimals(*controller.reference_error()), "; found ", decimals(controller.expected_error()),
+                 ": it is being forgotten; raise replay_share")};
 }
 
 nlohmann::json CurriculumSampler::report_domain(size_t d) const {
   const Domain& domain = domains_[d];
   const DomainController& controller = domain.controller;
+  const std::string& error = options_.error_name;
   uint32_t unseen = 0;
   for (size_t k = bins_.seen; k < bins_.drawable(); ++k) unseen += table_.count(d, k);
   nlohmann::json json = {{"name", layout_.name(d)},
@@ -63,17 +65,17 @@ nlohmann::json CurriculumSampler::report_domain(size_t d) const {
                          {"utterances", layout_.size(d)},
                          {"draws", domain.planned},
                          {"seconds", domain.seconds},
-                         {"drawn_cer", domain.drawn.mean()},
-                         {"drawn_cer_without_probes", domain.drawn.mean_without_probes()},
+                         {"drawn_" + error, domain.drawn.mean()},
+                         {"drawn_" + error + "_without_probes", domain.drawn.mean_without_probes()},
                          {"drawn_window", domain.drawn.num_draws()},
-                         {"table_cer", controller.expected_cer()},
+                         {"table_" + error, controller.expected_error()},
                          {"quarantined", quarantine_.count(table_, d)},
                          {"bad_files", quarantine_.bad_files(table_, d)},
                          {"unseen", unseen},
                          {"median", controller.median()},
                          {"cut", controller.cut()},
                          {"is_good", controller.is_good()}};
-  if (controller.reference_cer()) json["reference_cer"] = *controller.reference_cer();
+  if (controller.reference_error()) json["reference_" + error] = *controller.reference_error();
   if (controller.lambda_ceiling()) json["lambda_ceiling"] = *controller.lambda_ceiling();
   return json;
 }

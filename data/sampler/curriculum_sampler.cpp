@@ -31,7 +31,8 @@ CurriculumSampler::CurriculumSampler(const Options& options, const Context& cont
       key_(RandomKey(context.seed).with("curriculum")),
       window_key_(key_),
       ids_(context.ids),
-      duration_s_(context.duration_s),
+      cost_(context.cost),
+      error_title_(context.error_title),
       table_(make_table(context, layout_, bins_)),
       quarantine_(bins_, sizes_of(layout_), {options.strikes, options.quarantine_share}) {
   options_.expect_known_domains(context.domains);
@@ -45,29 +46,29 @@ CurriculumSampler::CurriculumSampler(const Options& options, const Context& cont
 }
 
 // Unseen utterances: by length quantile of their domain, shorter ones expected to be a little easier.
-CerTable CurriculumSampler::make_table(const Context& context, const DomainLayout& layout, const BinLayout& bins) {
+ErrorTable CurriculumSampler::make_table(const Context& context, const DomainLayout& layout, const BinLayout& bins) {
   std::vector<uint8_t> bin_of(layout.num_utterances());
-  std::vector<uint16_t> cer_of(layout.num_utterances());
+  std::vector<uint16_t> error_of(layout.num_utterances());
   for (size_t d = 0; d < layout.num_domains(); ++d) {
     std::vector<uint32_t> order(layout.size(d));
     std::iota(order.begin(), order.end(), layout.first(d));
     std::stable_sort(order.begin(), order.end(),
-                     [&](uint32_t a, uint32_t b) { return context.duration_s[a] < context.duration_s[b]; });
+                     [&](uint32_t a, uint32_t b) { return context.cost[a] < context.cost[b]; });
     for (size_t rank = 0; rank < order.size(); ++rank) {
       const size_t quantile = rank * bins.unseen / order.size();
       bin_of[order[rank]] = static_cast<uint8_t>(bins.seen + quantile);
       const double prior = 0.8 + 0.2 * static_cast<double>(quantile) / static_cast<double>(bins.unseen);
-      cer_of[order[rank]] = static_cast<uint16_t>(std::lround(prior * CerTable::kMaxCer));
+      error_of[order[rank]] = static_cast<uint16_t>(std::lround(prior * ErrorTable::kMaxError));
     }
   }
-  return CerTable(sizes_of(layout), bins.total(), bin_of, cer_of);
+  return ErrorTable(sizes_of(layout), bins.total(), bin_of, error_of);
 }
 
 double CurriculumSampler::realised_mean(size_t domain, size_t bin) const {
   const uint32_t count = table_.count(domain, bin);
-  const double prior =
-      count == 0 ? 0
-                 : static_cast<double>(table_.cer_sum(domain, bin)) / (static_cast<double>(count) * CerTable::kMaxCer);
+  const double prior = count == 0 ? 0
+                                  : static_cast<double>(table_.error_sum(domain, bin)) /
+                                        (static_cast<double>(count) * ErrorTable::kMaxError);
   return domains_[domain].realised.mean(bin, prior);
 }
 
@@ -160,7 +161,7 @@ Draw CurriculumSampler::draw(uint64_t position) {
   draw.is_learned = !table_.is_quarantined(i) && !domain.controller.is_suspect_bin(draw.bin);
   table_.plan(i, static_cast<uint32_t>(first_step_ + 1));
   ++domain.planned;
-  domain.seconds += duration_s_[i];
+  domain.seconds += cost_[i];
   return draw;
 }
 
@@ -175,17 +176,17 @@ const CurriculumSampler::WindowMark& CurriculumSampler::mark_of(uint64_t step) {
 }
 
 void CurriculumSampler::apply(const PendingStep& pending) {
-  std::vector<StepError> errors(domains_.size());
-  for (const Observation& observation : pending.observations) apply(pending.step, observation, errors);
+  std::vector<StepDeviation> deviations(domains_.size());
+  for (const Observation& observation : pending.observations) apply(pending.step, observation, deviations);
   if (marks_.empty()) return;
   const WindowMark& mark = mark_of(pending.step);
   for (size_t d = 0; d < domains_.size(); ++d)
-    if (errors[d].draws > 0)
-      domains_[d].controller.steer(errors[d].draws, errors[d].sum, domains_[d].planned - mark.planned[d],
+    if (deviations[d].draws > 0)
+      domains_[d].controller.steer(deviations[d].draws, deviations[d].sum, domains_[d].planned - mark.planned[d],
                                    pending.in_warmup);
 }
 
-void CurriculumSampler::apply(uint64_t step, const Observation& observation, std::vector<StepError>& errors) {
+void CurriculumSampler::apply(uint64_t step, const Observation& observation, std::vector<StepDeviation>& deviations) {
   const uint32_t i = observation.draw.utterance;
   REHEARSE_CHECK(i < table_.num_utterances(), "observed utterances were drawn from this corpus");
   const size_t d = layout_.domain_of(i);
@@ -194,20 +195,21 @@ void CurriculumSampler::apply(uint64_t step, const Observation& observation, std
     return;
   }
   if (observation.is_infeasible) return;
-  REHEARSE_CHECK(std::isfinite(observation.cer), "a CER is a ratio of counts");
-  const auto cer = static_cast<uint16_t>(std::lround(std::clamp(observation.cer, 0.0, 1.0) * CerTable::kMaxCer));
-  const double exact = static_cast<double>(cer) / CerTable::kMaxCer;
+  REHEARSE_CHECK(std::isfinite(observation.error), "a task's error is a number in [0, 1]");
+  const auto error =
+      static_cast<uint16_t>(std::lround(std::clamp(observation.error, 0.0, 1.0) * ErrorTable::kMaxError));
+  const double exact = static_cast<double>(error) / ErrorTable::kMaxError;
   Domain& domain = domains_[d];
   domain.realised.observe(observation.draw.bin, exact);
-  domain.drawn.add(step, cer, observation.draw.is_probe);
-  ++errors[d].draws;
-  errors[d].sum += domain.controller.target() - exact;
+  domain.drawn.add(step, error, observation.draw.is_probe);
+  ++deviations[d].draws;
+  deviations[d].sum += domain.controller.target() - exact;
 
   const auto weight = static_cast<int64_t>(std::lround(options_.ema_new_weight * 65536));
-  const int64_t old = table_.is_seen(i) ? table_.cer(i) : cer;
-  const int64_t value = old + (((cer - old) * weight + 32768) >> 16);
+  const int64_t old = table_.is_seen(i) ? table_.error(i) : error;
+  const int64_t value = old + (((error - old) * weight + 32768) >> 16);
   quarantine_.apply(
-      table_, {d, i, cer, static_cast<uint16_t>(value), domain.controller.cut(), domain.controller.is_good(), step});
+      table_, {d, i, error, static_cast<uint16_t>(value), domain.controller.cut(), domain.controller.is_good(), step});
 }
 
 REHEARSE_REGISTER(Sampler, "curriculum", CurriculumSampler);

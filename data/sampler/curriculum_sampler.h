@@ -1,4 +1,4 @@
-// "curriculum": draws so that the CER of what is drawn stays at a target per domain (README.md of this folder).
+// "curriculum": draws so that the error of what is drawn stays at a target per domain (README.md of this folder).
 #pragma once
 
 #include <cstdint>
@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "data/sampler/cer_table.h"
 #include "data/sampler/domain_controller.h"
 #include "data/sampler/domain_shares.h"
-#include "data/sampler/drawn_cer.h"
+#include "data/sampler/drawn_error.h"
+#include "data/sampler/error_table.h"
 #include "data/sampler/quarantine.h"
 #include "data/sampler/realised_means.h"
 #include "data/sampler/sampler.h"
@@ -42,14 +42,14 @@ class CurriculumSampler : public Sampler {
   std::vector<std::string> notes() const override { return shares_.notes(); }
 
   // As the memory of a sampler that draws otherwise: observations of steps < first_step - lag_steps + 1 are applied and
-  // texts judged, nothing is tilted. Its part of a state is saved and loaded as a whole, under another sampler's name.
+  // labels judged, nothing is tilted. Its part of a state is saved and loaded as a whole, under another sampler's name.
   void remember(uint64_t first_step);
   void count_visit(uint32_t utterance, uint64_t first_step);
   static nlohmann::json take_memory(State& state);
   void load_memory(const State& state);
   std::vector<std::string> forgetting_warnings(size_t domain) const;
 
-  const CerTable& table() const { return table_; }
+  const ErrorTable& table() const { return table_; }
   const BinLayout& bins() const { return bins_; }
   const DomainController& controller(size_t domain) const { return domains_[domain].controller; }
   double realised_mean(size_t domain, size_t bin) const;
@@ -60,7 +60,7 @@ class CurriculumSampler : public Sampler {
         : controller(options, name), realised(num_bins, options.realised_window) {}
     DomainController controller;
     RealisedMeans realised;
-    DrawnCer drawn;
+    DrawnError drawn;
     uint64_t planned = 0;  // draws
     uint64_t sweep = 0;    // cursor
     double seconds = 0;    // of all draws
@@ -76,18 +76,18 @@ class CurriculumSampler : public Sampler {
     std::vector<uint64_t> planned;
   };
   // Steering of one domain by one step.
-  struct StepError {
+  struct StepDeviation {
     uint64_t draws = 0;
     double sum = 0;
   };
 
-  static CerTable make_table(const Context& context, const DomainLayout& layout, const BinLayout& bins);
+  static ErrorTable make_table(const Context& context, const DomainLayout& layout, const BinLayout& bins);
   std::vector<TiltBin> tilt_bins(size_t domain) const;
   std::vector<TiltBin> seen_bins(size_t domain) const;
   double table_mean(size_t domain) const;
   void apply_before(uint64_t first_step);
   void apply(const PendingStep& pending);
-  void apply(uint64_t step, const Observation& observation, std::vector<StepError>& errors);
+  void apply(uint64_t step, const Observation& observation, std::vector<StepDeviation>& deviations);
   const WindowMark& mark_of(uint64_t step);
   uint32_t draw_member(size_t domain, size_t bin, const RandomKey& key) const;
   uint32_t draw_sweep(size_t domain);
@@ -110,8 +110,9 @@ class CurriculumSampler : public Sampler {
   RandomKey key_;
   RandomKey window_key_;
   std::vector<uint64_t> ids_;
-  std::vector<float> duration_s_;
-  CerTable table_;
+  std::vector<float> cost_;
+  std::string error_title_;
+  ErrorTable table_;
   Quarantine quarantine_;
   std::vector<Domain> domains_;
   std::deque<PendingStep> pending_;  // ascending steps

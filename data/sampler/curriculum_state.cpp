@@ -41,8 +41,8 @@ nlohmann::json CurriculumSampler::pending_to_json() const {
   for (const PendingStep& pending : pending_) {
     nlohmann::json rows = nlohmann::json::array();
     for (const Observation& o : pending.observations)
-      rows.push_back({o.position, o.draw.utterance, o.draw.visit, o.draw.bin, o.draw.is_probe, o.draw.is_learned, o.cer,
-                      o.is_bad_file, o.is_infeasible});
+      rows.push_back({o.position, o.draw.utterance, o.draw.visit, o.draw.bin, o.draw.is_probe, o.draw.is_learned,
+                      o.error, o.is_bad_file, o.is_infeasible});
     steps.push_back({{"step", pending.step}, {"in_warmup", pending.in_warmup}, {"observations", rows}});
   }
   return steps;
@@ -81,14 +81,14 @@ void CurriculumSampler::save(State& state) const {
                                  {"planned", domain.planned},
                                  {"sweep", domain.sweep},
                                  {"seconds", domain.seconds}});
-    domain.realised.save(state, domain_prefix(d));
+    domain.realised.save(state, domain_prefix(d), options_.error_name);
   }
   for (const WindowMark& mark : marks_)
     values["marks"].push_back({{"first_step", mark.first_step}, {"planned", mark.planned}});
   state.values["sampler"] = std::move(values);
   state.arrays["sampler.ids"] = StateArray::of(ids_);
-  table_.save(state, "sampler.table");
-  quarantine_.save(state, "sampler.quarantine");
+  table_.save(state, "sampler.table", options_.error_name);
+  quarantine_.save(state, "sampler.quarantine", options_.error_name);
 }
 
 void CurriculumSampler::load(const State& state) {
@@ -112,8 +112,8 @@ void CurriculumSampler::load_values(const State& state, const nlohmann::json& va
     throw DataError("checkpoint: sampler: expected curriculum.bins ", bins_.seen, " and unseen_bins ", bins_.unseen,
                     "; found ", values.at("bins").dump(), " and ", values.at("unseen_bins").dump(),
                     "; resume with those of the saved run");
-  table_.load(state, "sampler.table");
-  quarantine_.load(state, "sampler.quarantine");
+  table_.load(state, "sampler.table", options_.error_name);
+  quarantine_.load(state, "sampler.quarantine", options_.error_name);
   if (!quarantine_.records().empty() && quarantine_.records().rbegin()->first >= layout_.num_utterances())
     throw DataError("checkpoint array sampler.quarantine.utterance: expected numbers below ", layout_.num_utterances(),
                     "; found ", quarantine_.records().rbegin()->first, "; it is damaged");
@@ -128,11 +128,11 @@ void CurriculumSampler::load_values(const State& state, const nlohmann::json& va
     const nlohmann::json& saved = values.at("domains").at(d);
     Domain& domain = domains_[d];
     domain.controller.from_json(saved.at("controller"));
-    domain.drawn = DrawnCer::from_json(saved.at("drawn"));
+    domain.drawn = DrawnError::from_json(saved.at("drawn"));
     domain.planned = saved.at("planned");
     domain.sweep = saved.at("sweep");
     domain.seconds = saved.at("seconds");
-    domain.realised.load(state, domain_prefix(d));
+    domain.realised.load(state, domain_prefix(d), options_.error_name);
     if (has_window_ && shares_.share(d) > 0) domain.controller.restore_picks(tilt_bins(d), bins_.seen);
   }
 }
@@ -146,14 +146,14 @@ void CurriculumSampler::import_values(const State& old_state, const std::vector<
                                       const std::vector<uint64_t>& new_ids) {
   REHEARSE_CHECK(new_ids == ids_, "the ids are those of this sampler's corpus");
   const nlohmann::json& values = known_values(old_state);
-  const auto cer = old_state.array<uint16_t>("sampler.table.cer");
+  const auto error = old_state.array<uint16_t>("sampler.table." + options_.error_name);
   const auto visits = old_state.array<uint16_t>("sampler.table.visits");
   const auto flags = old_state.array<uint8_t>("sampler.table.flags");
-  if (cer.size() != old_ids.size() || visits.size() != old_ids.size() || flags.size() != old_ids.size())
+  if (error.size() != old_ids.size() || visits.size() != old_ids.size() || flags.size() != old_ids.size())
     throw DataError("checkpoint: sampler: expected one table entry for each of ", old_ids.size(), " ids; found ",
-                    cer.size(), "; the ids are those of another run");
+                    error.size(), "; the ids are those of another run");
   Quarantine old_quarantine(bins_, {}, {});
-  old_quarantine.load(old_state, "sampler.quarantine");
+  old_quarantine.load(old_state, "sampler.quarantine", options_.error_name);
 
   std::vector<std::pair<uint64_t, uint32_t>> place(old_ids.size());
   for (uint32_t k = 0; k < place.size(); ++k) place[k] = {old_ids[k], k};
@@ -163,10 +163,10 @@ void CurriculumSampler::import_values(const State& old_state, const std::vector<
     if (found == place.end() || found->first != new_ids[i]) continue;
     const uint32_t k = found->second;
     table_.set_visits(i, visits[k]);
-    if ((flags[k] & CerTable::kSeen) == 0) continue;
+    if ((flags[k] & ErrorTable::kSeen) == 0) continue;
     const size_t domain = layout_.domain_of(i);
-    table_.set_flags(i, true, false, flags[k] >> CerTable::kStrikesShift & 3);
-    table_.update(domain, i, cer[k], bins_.of(cer[k]));
+    table_.set_flags(i, true, false, flags[k] >> ErrorTable::kStrikesShift & 3);
+    table_.update(domain, i, error[k], bins_.of(error[k]));
     const auto record = old_quarantine.records().find(k);
     if (record != old_quarantine.records().end() && !record->second.is_bad_file)
       quarantine_.adopt(table_, domain, i, record->second);
@@ -182,7 +182,7 @@ void CurriculumSampler::adopt_domain(size_t d, const State& old_state, size_t ol
   const nlohmann::json& values = known_values(old_state);
   // Realised means belong to bins; with other bins the table alone says what to expect.
   if (values.at("bins") == bins_.seen && values.at("unseen_bins") == bins_.unseen)
-    domains_[d].realised.load(old_state, domain_prefix(old_domain));
+    domains_[d].realised.load(old_state, domain_prefix(old_domain), options_.error_name);
   DomainController& controller = domains_[d].controller;
   const std::vector<TiltBin> seen = seen_bins(d);
   if (!controller.is_replay() || seen.empty()) return;
@@ -216,7 +216,7 @@ std::vector<uint32_t> CurriculumSampler::unmeasured() const {
   std::vector<uint32_t> wanted;
   for (size_t d = 0; d < domains_.size(); ++d) {
     const DomainController& controller = domains_[d].controller;
-    if (!controller.is_replay() || controller.reference_cer()) continue;
+    if (!controller.is_replay() || controller.reference_error()) continue;
     const KeyedPermutation order(layout_.size(d), key_.with("measure").with(d));
     for (uint64_t i = 0; i < std::min<uint64_t>(kMeasured, layout_.size(d)); ++i)
       wanted.push_back(layout_.first(d) + static_cast<uint32_t>(order.at(i)));
@@ -237,7 +237,7 @@ std::vector<std::string> CurriculumSampler::measure(std::span<const Measured> me
     const double lambda = controller.lambda_for_target(seen_bins(d), bins_.seen), mean = table_mean(d);
     controller.mark_switch(lambda, mean);
     lines.push_back(concat("domain ", layout_.name(d), ": replay without an earlier run's measurements; ", own.size(),
-                           " of its utterances scored now: CER ", std::lround(1000 * mean) / 10.0,
+                           " of its utterances scored now: ", error_title_, " ", std::lround(1000 * mean) / 10.0,
                            " %, kept as the reference for forgetting; its tilt may not rise above λ ",
                            std::lround(100 * lambda) / 100.0));
   }
@@ -248,9 +248,9 @@ std::vector<std::string> CurriculumSampler::measure(std::span<const Measured> me
 void CurriculumSampler::take_measured(size_t d, std::span<const Measured> measured) {
   std::vector<double> sum(bins_.total(), 0), count(bins_.total(), 0);
   for (const Measured& one : measured) {
-    const double cer = std::clamp(one.cer, 0.0, 1.0);
-    const auto value = static_cast<uint16_t>(std::lround(cer * CerTable::kMaxCer));
-    sum[table_.bin(one.utterance)] += cer;
+    const double error = std::clamp(one.error, 0.0, 1.0);
+    const auto value = static_cast<uint16_t>(std::lround(error * ErrorTable::kMaxError));
+    sum[table_.bin(one.utterance)] += error;
     count[table_.bin(one.utterance)] += 1;
     table_.set_flags(one.utterance, true, false, 0);
     table_.update(d, one.utterance, value, bins_.of(value));
@@ -258,7 +258,7 @@ void CurriculumSampler::take_measured(size_t d, std::span<const Measured> measur
   for (uint32_t i = layout_.first(d); i < layout_.first(d) + layout_.size(d); ++i) {
     const size_t bin = table_.bin(i);
     if (table_.is_seen(i) || count[bin] == 0) continue;
-    table_.update(d, i, static_cast<uint16_t>(std::lround(sum[bin] / count[bin] * CerTable::kMaxCer)), bin);
+    table_.update(d, i, static_cast<uint16_t>(std::lround(sum[bin] / count[bin] * ErrorTable::kMaxError)), bin);
   }
 }
 

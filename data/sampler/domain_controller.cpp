@@ -39,7 +39,7 @@ bool DomainController::assess(std::span<const TiltBin> bins) {
     count += bin.count;
   }
   if (count <= 0) return false;
-  expected_cer_ = sum / count;
+  expected_error_ = sum / count;
   median_ = weighted_median(values);
   for (auto& [value, weight] : values) value = std::abs(value - median_);
   is_good_ = median_ <= options_.good_median;
@@ -66,7 +66,7 @@ void DomainController::solve(std::span<const TiltBin> bins, size_t num_seen) {
   if (!assess(bins))
     throw DataError(
         "curriculum: domain ", domain_,
-        ": expected utterances that can be drawn; found all of them quarantined; check its audio and texts");
+        ": expected utterances that can be drawn; found all of them quarantined; check its files and labels");
   const std::vector<TiltBin> drawable = split_suspects(bins, num_seen);
   is_held_ = false;
   if (is_replay_ && options_.replay_tilt == "uniform") {
@@ -85,23 +85,23 @@ void DomainController::restore_picks(std::span<const TiltBin> bins, size_t num_s
   tilt_pick_.set_probabilities(tilt_probabilities(split_suspects(bins, num_seen), tilt_.lambda));
 }
 
-void DomainController::steer(uint64_t draws, double error_sum, uint64_t delay, bool in_warmup) {
+void DomainController::steer(uint64_t draws, double deviation_sum, uint64_t delay, bool in_warmup) {
   if (in_warmup) {
     trim_ = 0;
     return;
   }
   const double horizon = std::max(options_.integral_draws, 2.0 * static_cast<double>(delay));
   if (state() == "on target")
-    trim_ = std::clamp(trim_ + error_sum / horizon, -options_.trim_max, options_.trim_max);
+    trim_ = std::clamp(trim_ + deviation_sum / horizon, -options_.trim_max, options_.trim_max);
   else
     trim_ *= 1 - std::min(1.0, static_cast<double>(draws) / horizon);
 }
 
-void DomainController::mark_switch(double lambda, double expected_cer) {
+void DomainController::mark_switch(double lambda, double expected_error) {
   tilt_.lambda = lambda;
   lambda_ceiling_ = lambda;
-  reference_cer_ = expected_cer;
-  expected_cer_ = expected_cer;  // stays so when nothing is drawn: at share 0 forgetting cannot be seen
+  reference_error_ = expected_error;
+  expected_error_ = expected_error;  // stays so when nothing is drawn: at share 0 forgetting cannot be seen
 }
 
 double DomainController::lambda_for_target(std::span<const TiltBin> bins, size_t num_seen) {
@@ -137,9 +137,9 @@ nlohmann::json DomainController::to_json() const {
                          {"is_good", is_good_},
                          {"median", median_},
                          {"cut", cut_},
-                         {"expected_cer", expected_cer_}};
+                         {"expected_" + options_.error_name, expected_error_}};
   if (lambda_ceiling_) json["lambda_ceiling"] = *lambda_ceiling_;
-  if (reference_cer_) json["reference_cer"] = *reference_cer_;
+  if (reference_error_) json["reference_" + options_.error_name] = *reference_error_;
   return json;
 }
 
@@ -153,11 +153,12 @@ void DomainController::from_json(const nlohmann::json& json) {
   is_good_ = json.at("is_good");
   median_ = json.at("median");
   cut_ = json.at("cut");
-  expected_cer_ = json.at("expected_cer");
+  expected_error_ = json.at("expected_" + options_.error_name);
   lambda_ceiling_.reset();
-  reference_cer_.reset();
+  reference_error_.reset();
   if (json.contains("lambda_ceiling")) lambda_ceiling_ = json["lambda_ceiling"].get<double>();
-  if (json.contains("reference_cer")) reference_cer_ = json["reference_cer"].get<double>();
+  if (const auto saved = json.find("reference_" + options_.error_name); saved != json.end())
+    reference_error_ = saved->get<double>();
 }
 
 }  // namespace rehearse

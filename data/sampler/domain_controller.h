@@ -1,4 +1,4 @@
-// Holds the CER of one domain's draws at its target: tilt, integral trim, cut-off, replay limits.
+// Holds the error of one domain's draws at its target: tilt, integral trim, cut-off, replay limits.
 #pragma once
 
 #include <cstdint>
@@ -21,15 +21,15 @@ class DomainController {
   // bins: members of every bin outside quarantine and their realised means; the first `num_seen` hold seen utterances.
   // DataError naming the domain when there is nothing to draw.
   void solve(std::span<const TiltBin> bins, size_t num_seen);
-  // Median, cut-off and expected CER alone, for a domain that nothing tilts; false when there is nothing to draw.
+  // Median, cut-off and expected error alone, for a domain that nothing tilts; false when there is nothing to draw.
   bool assess(std::span<const TiltBin> bins);
   // After from_json() with the bins of the last solve(): its picks again, from the saved λ and cut.
   void restore_picks(std::span<const TiltBin> bins, size_t num_seen);
-  // Integral trim by one step's draws: error_sum = Σ(target - cer), delay = draws of the domain between plan and
+  // Integral trim by one step's draws: deviation_sum = Σ(target - error), delay = draws of the domain between plan and
   // update.
-  void steer(uint64_t draws, double error_sum, uint64_t delay, bool in_warmup);
-  // Fine-tuning begins: the present λ is the ceiling of `hold`, the expected CER the reference for forgetting.
-  void mark_switch(double lambda, double expected_cer);
+  void steer(uint64_t draws, double deviation_sum, uint64_t delay, bool in_warmup);
+  // Fine-tuning begins: the present λ is the ceiling of `hold`, the expected error the reference for forgetting.
+  void mark_switch(double lambda, double expected_error);
   // The λ that the target asks for of these bins, where no earlier run tilted: the ceiling to mark. 0 where even the
   // steepest tilt would be too hard. Some bin must have members.
   double lambda_for_target(std::span<const TiltBin> bins, size_t num_seen);
@@ -48,11 +48,11 @@ class DomainController {
   bool is_good() const { return is_good_; }
   double median() const { return median_; }
   double cut() const { return cut_; }
-  double expected_cer() const { return expected_cer_; }  // M_d
-  std::optional<double> reference_cer() const { return reference_cer_; }
+  double expected_error() const { return expected_error_; }  // M_d
+  std::optional<double> reference_error() const { return reference_error_; }
   std::optional<double> lambda_ceiling() const { return lambda_ceiling_; }
   bool is_replay() const { return is_replay_; }
-  bool is_forgotten() const { return reference_cer_ && expected_cer_ > 1.5 * *reference_cer_ + 0.02; }
+  bool is_forgotten() const { return reference_error_ && expected_error_ > 1.5 * *reference_error_ + 0.02; }
 
   nlohmann::json to_json() const;
   void from_json(const nlohmann::json& json);
@@ -71,9 +71,9 @@ class DomainController {
   bool is_good_ = false;
   double median_ = 1;
   double cut_ = 0.9;
-  double expected_cer_ = 1;
+  double expected_error_ = 1;
   std::optional<double> lambda_ceiling_;
-  std::optional<double> reference_cer_;
+  std::optional<double> reference_error_;
   WeightedPick tilt_pick_;
   WeightedPick suspect_pick_;
   std::vector<bool> is_suspect_;

@@ -54,7 +54,7 @@ void divide(const Group& group, const SamplerOptions& options, const DomainLayou
 }  // namespace
 
 DomainLayout::DomainLayout(const Sampler::Context& context) : names_(context.domains) {
-  REHEARSE_CHECK(context.domain.size() == context.duration_s.size(), "every utterance has a domain and a duration");
+  REHEARSE_CHECK(context.domain.size() == context.cost.size(), "every utterance has a domain and a cost");
   REHEARSE_CHECK(std::is_sorted(context.domain.begin(), context.domain.end()), "the corpus is sorted by domain");
   if (context.domain.empty()) throw DataError("sampler: expected at least one utterance; found none");
   REHEARSE_CHECK(context.domain.back() < names_.size(), "every domain has a name");
@@ -62,7 +62,7 @@ DomainLayout::DomainLayout(const Sampler::Context& context) : names_(context.dom
   seconds_.assign(names_.size(), 0);
   for (size_t i = 0; i < context.domain.size(); ++i) {
     ++first_[context.domain[i] + 1];
-    seconds_[context.domain[i]] += context.duration_s[i];
+    seconds_[context.domain[i]] += context.cost[i];
   }
   for (size_t d = 0; d < names_.size(); ++d) first_[d + 1] += first_[d];
 }

@@ -8,26 +8,26 @@
 
 namespace rehearse {
 
-// Per bin of one domain: discounted count W and CER sum R; every observed draw of the domain discounts all bins by
+// Per bin of one domain: discounted count W and error sum R; every observed draw of the domain discounts all bins by
 // exp(-1 / window), lazily.
 class RealisedMeans {
  public:
   RealisedMeans(size_t num_bins, double window);
 
-  // A draw of the domain, planned from `bin` (>= num_bins: from none), scored `cer`.
-  void observe(size_t bin, double cer);
+  // A draw of the domain, planned from `bin` (>= num_bins: from none), scored `error`.
+  void observe(size_t bin, double error);
   // r = (8·prior + R) / (8 + W)
   double mean(size_t bin, double prior) const;
 
-  // Arrays "<prefix>.count", "<prefix>.cer", "<prefix>.clock".
-  void save(State& state, const std::string& prefix) const;
-  void load(const State& state, const std::string& prefix);
+  // Arrays "<prefix>.count", "<prefix>.<error_name>", "<prefix>.clock".
+  void save(State& state, const std::string& prefix, const std::string& error_name) const;
+  void load(const State& state, const std::string& prefix, const std::string& error_name);
   size_t num_bins() const { return bins_.size(); }
 
  private:
   struct Bin {
     double count = 0;
-    double cer = 0;
+    double error = 0;
     uint64_t clock = 0;  // when last discounted
   };
   double discount(const Bin& bin) const;

@@ -1,4 +1,4 @@
-// Which utterance is drawn next, from metadata and observed CERs alone (CURRICULUM.md of the design; data/README.md).
+// Which utterance is drawn next, from metadata and observed errors alone (CURRICULUM.md of the design; data/README.md).
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,13 @@ struct Draw {
   bool is_learned = true;  // false: decoded with loss weight 0
 };
 
-// What training saw of one draw: CER = min(1, edits / length), see EditCounts::rate.
+// What training saw of one draw: the task's error of it, in [0, 1].
 struct Observation {
   uint32_t position = 0;  // j of the draw in its planning window's step
   Draw draw;
-  double cer = 0;
-  bool is_bad_file = false;    // the audio could not be read: weighs 0 until it can be
-  bool is_infeasible = false;  // as drawn it had too few frames for its text: nothing learned, no CER measured
+  double error = 0;
+  bool is_bad_file = false;    // the file could not be read: weighs 0 until it can be
+  bool is_infeasible = false;  // as drawn it cannot be learned (speech shorter than its text): no error measured
 };
 
 // Plug-in ("uniform", "curriculum"). Every rank holds one and feeds it the same calls: all state is a function of them.
@@ -36,11 +36,14 @@ class Sampler {
  public:
   struct Context {
     std::vector<uint32_t> domain;      // per utterance, ascending (utterances are sorted by domain)
-    std::vector<float> duration_s;     // per utterance
+    std::vector<float> cost;           // per example: seconds of sound, pictures
     std::vector<std::string> domains;  // names
     std::vector<uint64_t> ids;         // stable utterance ids; empty: the utterance numbers
     uint64_t seed = 0;
     uint64_t planned_draws = 0;  // N of the run, for max_repeats; 0: unknown, no cap
+    // What the task calls its error: in keys ("target_<error_name>", "drawn_<error_name>", …), and for people.
+    std::string error_name = "error";
+    std::string error_title = "error";
   };
   virtual ~Sampler() = default;
 
@@ -55,7 +58,7 @@ class Sampler {
 
   virtual void save(State& state) const = 0;
   virtual void load(const State& state) = 0;  // DataError when it does not fit this corpus
-  // Fine-tuning: takes what a state saved for another corpus knows about the utterances both have (CER, visits), and
+  // Fine-tuning: takes what a state saved for another corpus knows about the utterances both have (error, visits), and
   // the tilt of domains marked replay, whichever sampler saved it. The state's own ids are its array "sampler.ids".
   virtual void import_table(const State& old_state, const std::vector<uint64_t>& old_ids,
                             const std::vector<uint64_t>& new_ids) = 0;
@@ -63,7 +66,7 @@ class Sampler {
   // scores (as many as could be read). Returns lines for the log.
   struct Measured {
     uint32_t utterance = 0;
-    double cer = 0;
+    double error = 0;
   };
   virtual std::vector<uint32_t> unmeasured() const { return {}; }
   virtual std::vector<std::string> measure(std::span<const Measured>) { return {}; }

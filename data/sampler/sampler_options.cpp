@@ -10,14 +10,14 @@ namespace {
 
 constexpr Range<double> kTargetRange{0.005, 0.9};
 
-std::map<std::string, SamplerOptions::Domain> read_domains(ConfigNode domains) {
+std::map<std::string, SamplerOptions::Domain> read_domains(ConfigNode domains, const std::string& target_key) {
   std::map<std::string, SamplerOptions::Domain> read;
   for (const std::string& name : domains.keys()) {
     SamplerOptions::Domain& domain = read[name];
     domain.where = domains.where(name);
     ConfigNode node = domains.child(name);
     if (node.has("share")) domain.share = node.required_number("share", {0.0, 1.0});
-    if (node.has("target_cer")) domain.target_cer = node.required_number("target_cer", kTargetRange);
+    if (node.has(target_key)) domain.target = node.required_number(target_key, kTargetRange);
     domain.is_replay = node.boolean("replay", false);
   }
   return read;
@@ -25,13 +25,15 @@ std::map<std::string, SamplerOptions::Domain> read_domains(ConfigNode domains) {
 
 }  // namespace
 
-SamplerOptions SamplerOptions::from(ConfigNode& node) {
+SamplerOptions SamplerOptions::from(ConfigNode& node, const Sampler::Context& context) {
   SamplerOptions o;
   o.where = node.where();
-  o.target_cer = node.number("target_cer", o.target_cer, kTargetRange);
+  o.error_name = context.error_name;
+  const std::string target_key = "target_" + o.error_name;
+  o.target = node.number(target_key, o.target, kTargetRange);
   o.shares = node.choice("shares", o.shares, {"equal", "by_hours"});
   o.max_repeats = node.number("max_repeats", o.max_repeats, {0.0, 1e9});
-  o.domains = read_domains(node.child("domains"));
+  o.domains = read_domains(node.child("domains"), target_key);
   o.replay_share = node.number("replay_share", o.replay_share, {0.0, 1.0});
   o.replay_tilt = node.choice("replay_tilt", o.replay_tilt, {"hold", "uniform", "free"});
   o.lag_steps = static_cast<int>(node.integer("lag_steps", o.lag_steps, {1, 1000}));
@@ -57,7 +59,7 @@ SamplerOptions SamplerOptions::from(ConfigNode& node) {
 
 double SamplerOptions::target_of(const std::string& domain) const {
   auto found = domains.find(domain);
-  return found == domains.end() ? target_cer : found->second.target_cer.value_or(target_cer);
+  return found == domains.end() ? target : found->second.target.value_or(target);
 }
 
 bool SamplerOptions::is_replay(const std::string& domain) const {

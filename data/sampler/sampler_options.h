@@ -8,20 +8,22 @@
 #include <string>
 #include <vector>
 
+#include "data/sampler/sampler.h"
 #include "trainer/base/config.h"
 
 namespace rehearse {
 
 struct SamplerOptions {
   struct Domain {
-    std::optional<double> share;       // of all draws
-    std::optional<double> target_cer;  // instead of the common one
-    bool is_replay = false;            // an old domain that is only kept alive
-    std::string where;                 // "file:line: path", for messages
+    std::optional<double> share;   // of all draws
+    std::optional<double> target;  // instead of the common one
+    bool is_replay = false;        // an old domain that is only kept alive
+    std::string where;             // "file:line: path", for messages
   };
 
-  double target_cer = 0.10;
-  std::string shares = "equal";  // or by_hours
+  std::string error_name = "error";  // what the task calls its error in keys, as in Context
+  double target = 0.10;              // key target_<error_name>
+  std::string shares = "equal";      // or by_hours
   double max_repeats = 10;
   std::map<std::string, Domain> domains;
   double replay_share = 0.25;
@@ -38,15 +40,15 @@ struct SamplerOptions {
   double probe_share = 0.05;
   double lambda_max = 60;
 
-  double good_median = 0.20;  // a domain with at most this median CER is good: its labels can be judged
+  double good_median = 0.20;  // a domain with at most this median error is good: its labels can be judged
   double cut_min = 0.5;       // cut-off = min(max(cut_min, median + cut_mads · MAD), cut_max)
   double cut_mads = 6;
   double cut_max = 0.9;
-  int strikes = 2;                 // observed CERs above the cut-off in a row that quarantine
+  int strikes = 2;                 // observed errors above the cut-off in a row that quarantine
   double quarantine_share = 0.25;  // of a domain, at most
   double trim_max = 0.08;          // of the integral trim, either way
 
-  static SamplerOptions from(ConfigNode& node);
+  static SamplerOptions from(ConfigNode& node, const Sampler::Context& context = {});
   double target_of(const std::string& domain) const;
   bool is_replay(const std::string& domain) const;
   // ConfigError for a configured domain that the corpus does not have, naming the nearest one.

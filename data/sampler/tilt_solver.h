@@ -11,7 +11,7 @@ double portable_exp(double x);
 
 struct TiltBin {
   double count = 0;  // utterances that may be drawn; empty bins are ignored
-  double mean = 0;   // r_k: CER expected of a draw from here
+  double mean = 0;   // r_k: error expected of a draw from here
 };
 
 struct TiltGoal {

@@ -2,10 +2,11 @@
 // remembered as a curriculum remembers it, for fine-tuning and for the list of doubtful texts; it changes no draw.
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "data/sampler/curriculum_sampler.h"
 #include "data/sampler/domain_shares.h"
-#include "data/sampler/drawn_cer.h"
+#include "data/sampler/drawn_error.h"
 #include "data/sampler/keyed_permutation.h"
 #include "data/sampler/sampler.h"
 #include "data/sampler/saved_state.h"
@@ -14,6 +15,8 @@
 
 namespace rehearse {
 namespace {
+
+using namespace std::string_literals;
 
 class UniformSampler : public Sampler {
  public:
@@ -27,6 +30,7 @@ class UniformSampler : public Sampler {
         window_key_(key_),
         cursor_(layout_.num_domains(), 0),
         drawn_(layout_.num_domains()),
+        error_name_(options.error_name),
         memory_(options, context) {}
 
   void begin_window(uint64_t first_step) override {
@@ -53,11 +57,11 @@ class UniformSampler : public Sampler {
     for (Observation& o : remembered) o.draw.bin = static_cast<uint16_t>(memory_.table().bin(o.draw.utterance));
     memory_.observe(step, remembered, /*in_warmup=*/true);
     for (const Observation& o : observations) {
-      const double cer = std::clamp(o.cer, 0.0, 1.0);
+      const double error = std::clamp(o.error, 0.0, 1.0);
       if (o.is_infeasible && !o.is_bad_file) continue;
       mark(o.draw.utterance, o.is_bad_file);
       if (!o.is_bad_file)
-        drawn_[layout_.domain_of(o.draw.utterance)].add(step, static_cast<uint16_t>(std::lround(cer * 65535)), false);
+        drawn_[layout_.domain_of(o.draw.utterance)].add(step, static_cast<uint16_t>(std::lround(error * 65535)), false);
     }
   }
 
@@ -69,7 +73,7 @@ class UniformSampler : public Sampler {
                    {"domains", layout_.names()},
                    {"first_step", first_step_},
                    {"planned_draws", shares_.planned_draws()}});
-    for (const DrawnCer& drawn : drawn_) values["drawn"].push_back(drawn.to_json());
+    for (const DrawnError& drawn : drawn_) values["drawn"].push_back(drawn.to_json());
     state.values["sampler"] = std::move(values);
     state.arrays["sampler.cursor"] = StateArray::of(cursor_);
     state.arrays["sampler.bad_files"] = StateArray::of(bad_files_);
@@ -100,9 +104,10 @@ class UniformSampler : public Sampler {
                          {"utterances", size},
                          {"draws", cursor_[d]},
                          {"unseen", size - std::min(size, cursor_[d])},
-                         {"drawn_cer", drawn_[d].mean()},
+                         {"drawn_" + error_name_, drawn_[d].mean()},
                          {"drawn_window", drawn_[d].num_draws()}});
-      for (const char* key : {"table_cer", "median", "cut", "is_good", "quarantined", "bad_files", "reference_cer"})
+      for (const std::string& key : {"table_" + error_name_, "median"s, "cut"s, "is_good"s, "quarantined"s,
+                                     "bad_files"s, "reference_" + error_name_})
         if (known.at(d).contains(key)) domains.back()[key] = known.at(d).at(key);
       for (const std::string& line : memory_.forgetting_warnings(d)) warnings.push_back(line);
     }
@@ -136,7 +141,7 @@ class UniformSampler : public Sampler {
         (!bad_files_.empty() && bad_files_.back() >= layout_.num_utterances()))
       throw DataError("checkpoint: sampler: expected a cursor for each of ", layout_.num_domains(),
                       " domains and bad files of this corpus; found others; it is damaged");
-    for (size_t d = 0; d < drawn_.size(); ++d) drawn_[d] = DrawnCer::from_json(values.at("drawn").at(d));
+    for (size_t d = 0; d < drawn_.size(); ++d) drawn_[d] = DrawnError::from_json(values.at("drawn").at(d));
     shares_.set_planned_draws(values.at("planned_draws"));
     open_window(values.at("first_step"));
     if (has_memory(state)) memory_.load_memory(state);
@@ -156,7 +161,8 @@ class UniformSampler : public Sampler {
   uint64_t first_step_ = 0;
   std::vector<uint64_t> cursor_;     // draws so far, per domain
   std::vector<uint32_t> bad_files_;  // ascending
-  std::vector<DrawnCer> drawn_;
+  std::vector<DrawnError> drawn_;
+  std::string error_name_;
   CurriculumSampler memory_;
 };
 

@@ -119,6 +119,7 @@ Dataset Corpus::dataset() const {
     dataset.ids.push_back(item.utterance.id);
     dataset.domain.push_back(item.domain);
     dataset.cost.push_back(static_cast<float>(item.utterance.duration_s));
+    dataset.costs.push_back(item.utterance.duration_s);
   }
   dataset.domains = domains_;
   dataset.rejections = rejections_;

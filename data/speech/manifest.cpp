@@ -223,10 +223,4 @@ uint64_t stable_utterance_id(const std::string& domain, const std::string& id_or
                    microseconds(duration_s) + (channel ? separator + std::to_string(*channel) : ""));
 }
 
-std::string stable_id_text(uint64_t id) {
-  char text[kStableIdTextBytes + 1];
-  std::snprintf(text, sizeof(text), "#%016llx", static_cast<unsigned long long>(id));
-  return text;
-}
-
 }  // namespace rehearse

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
+
 namespace rehearse {
 
 // One manifest line, checked. Times in seconds of the stored file.
@@ -44,8 +46,5 @@ void write_manifest(const std::string& path, const std::vector<Utterance>& utter
 // An explicit `id` is hashed with the domain alone: pass 0 for offset and duration and no channel.
 uint64_t stable_utterance_id(const std::string& domain, const std::string& id_or_file, double offset_s,
                              double duration_s, std::optional<int> channel = {});
-
-// "#" and 16 hexadecimal digits: an `id` of this form is the stable id itself, not hashed again.
-std::string stable_id_text(uint64_t id);
 
 }  // namespace rehearse

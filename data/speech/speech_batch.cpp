@@ -46,14 +46,17 @@ std::vector<Batch::Measure> SpeechBatch::measures() const {
 // Filled until full. Thread-safe.
 class SpeechLoading::Cache {
  public:
-  Cache(size_t num_utterances, int64_t most_bytes) : clips_(num_utterances), free_bytes_(most_bytes) {}
+  Cache(size_t num_utterances, int64_t most_bytes)
+      : clips_(most_bytes > 0 ? num_utterances : 0), free_bytes_(most_bytes) {}
 
   std::shared_ptr<const Pcm> find(uint32_t utterance) const {
+    if (clips_.empty()) return nullptr;
     const std::lock_guard lock(mutex_);
     return clips_[utterance];
   }
 
   void offer(uint32_t utterance, const std::shared_ptr<const Pcm>& clip) {
+    if (clips_.empty()) return;
     const auto bytes = static_cast<int64_t>(clip->size() * sizeof(int16_t));
     const std::lock_guard lock(mutex_);
     if (clips_[utterance] || bytes > free_bytes_) return;
@@ -86,6 +89,7 @@ SpeechLoading::~SpeechLoading() = default;
 
 std::unique_ptr<SpeechBatch> SpeechLoading::load(const MicroBatch& plan, const std::stop_token& stop) const {
   auto batch = std::make_unique<SpeechBatch>();
+  batch->corpus = &corpus_;
   batch->sample_rate_hz = options_.sample_rate_hz;
   batch->draws = plan.draws;
   batch->positions = plan.positions;

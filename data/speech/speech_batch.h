@@ -20,6 +20,7 @@ struct SpeechBatch : Batch {
   std::string size_text() const override;
   std::vector<Measure> measures() const override;
 
+  const Corpus* corpus = nullptr;    // of the draws; null: their texts are not known
   std::vector<float> samples;        // [B, max_samples], row-major
   std::vector<int64_t> num_samples;  // [B]
   std::vector<int64_t> num_decoded;  // [B] samples before augmentation

@@ -1,11 +1,8 @@
 #include "data/text/scoring.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "data/text/utf8.h"
-#include "trainer/base/error.h"
-#include "trainer/base/random.h"
 
 namespace rehearse {
 
@@ -80,28 +77,6 @@ EditCounts character_edits(const std::string& reference, const std::string& hypo
 
 EditCounts word_edits(const std::string& reference, const std::string& hypothesis) {
   return align(words(reference), words(hypothesis));
-}
-
-Interval bootstrap_rate(const std::vector<EditCounts>& utterances, double confidence, int resamples, uint64_t seed) {
-  REHEARSE_CHECK(confidence > 0 && confidence < 1 && resamples > 0, "callers pass a confidence inside (0, 1)");
-  if (utterances.empty()) return {};
-  const RandomKey key = RandomKey(seed).with("bootstrap");
-  std::vector<double> rates(static_cast<size_t>(resamples));
-  for (size_t r = 0; r < rates.size(); ++r) {
-    const RandomKey resample_key = key.with(r);
-    EditCounts sum;
-    for (size_t i = 0; i < utterances.size(); ++i) sum += utterances[resample_key.below(utterances.size(), i)];
-    rates[r] = sum.rate();
-  }
-  std::sort(rates.begin(), rates.end());
-  // The percentile p lies at position p · (resamples − 1), between two order statistics.
-  const auto percentile = [&](double p) {
-    const double position = p * static_cast<double>(rates.size() - 1);
-    const auto below = static_cast<size_t>(position);
-    const size_t above = std::min(below + 1, rates.size() - 1);
-    return rates[below] + (rates[above] - rates[below]) * (position - std::floor(position));
-  };
-  return {percentile((1 - confidence) / 2), percentile((1 + confidence) / 2)};
 }
 
 }  // namespace rehearse

@@ -25,12 +25,4 @@ EditCounts character_edits(const std::string& reference, const std::string& hypo
 // Over runs between spaces.
 EditCounts word_edits(const std::string& reference, const std::string& hypothesis);
 
-// Percentile bootstrap over utterances of the set's rate (counter-based, so a function of seed alone).
-struct Interval {
-  double low = 0;
-  double high = 0;
-};
-Interval bootstrap_rate(const std::vector<EditCounts>& utterances, double confidence = 0.95, int resamples = 1000,
-                        uint64_t seed = 1);
-
 }  // namespace rehearse

@@ -41,7 +41,7 @@ TEST_F(Doctor, FindsNothingWrongWithTheToyRun) {
   const ProcessResult result = doctor();
   EXPECT_EQ(result.exit_code, 0) << result.err << result.out;
   for (const char* part : {"nothing wrong", "blocks.0", "subsample", "heaviest of the first window",
-                           "longest utterances", "peak memory", "MPI", "free at", "ok: training can begin"})
+                           "largest utterances", "peak memory", "MPI", "free at", "ok: training can begin"})
     EXPECT_THAT(result.out, HasSubstr(part));
   EXPECT_FALSE(fs::exists(path("run"))) << "it only looks";
 }
@@ -122,7 +122,7 @@ TEST_F(Doctor, ADeviceThatIsNotThereWillNotWork) {
   const ProcessResult result = doctor({"--set", "device=cuda"});
   EXPECT_EQ(result.exit_code, 2) << result.out;
   EXPECT_THAT(result.out, HasSubstr("will not work: device: expected "));
-  EXPECT_THAT(result.out, HasSubstr("longest utterances: ")) << "the rest is looked at on the CPU";
+  EXPECT_THAT(result.out, HasSubstr("largest utterances: ")) << "the rest is looked at on the CPU";
 }
 
 TEST_F(Doctor, SaysWhatValidationAndAnnotationsHold) {

@@ -143,30 +143,5 @@ TEST(CharacterEdits, OfLongTextsNeedLittleMemory) {
   expect_counts(counts, 1, 299, 0, 10000);
 }
 
-TEST(BootstrapRate, IsAFunctionOfItsSeed) {
-  std::vector<EditCounts> utterances;
-  for (int i = 0; i < 50; ++i) utterances.push_back({i % 5, 0, 0, 20});
-  const Interval first = bootstrap_rate(utterances, 0.95, 500, 3), again = bootstrap_rate(utterances, 0.95, 500, 3);
-  EXPECT_EQ(first.low, again.low);
-  EXPECT_EQ(first.high, again.high);
-  EXPECT_NE(first.low, bootstrap_rate(utterances, 0.95, 500, 4).low);
-}
-
-TEST(BootstrapRate, MatchesTheNormalIntervalOfAMean) {
-  // 400 utterances of 10 characters with 0 or 2 edits: rate 0.1, standard error 0.1 / sqrt(400) = 0.005.
-  std::vector<EditCounts> utterances;
-  for (int i = 0; i < 400; ++i) utterances.push_back({i % 2 == 0 ? 2 : 0, 0, 0, 10});
-  const Interval interval = bootstrap_rate(utterances, 0.95, 2000, 1);
-  EXPECT_NEAR(interval.low, 0.1 - 1.96 * 0.005, 0.001);
-  EXPECT_NEAR(interval.high, 0.1 + 1.96 * 0.005, 0.001);
-}
-
-TEST(BootstrapRate, OfNothingOrOneHasNoWidth) {
-  EXPECT_EQ(bootstrap_rate({}).high, 0.0);
-  const Interval one = bootstrap_rate({{1, 0, 0, 4}});
-  EXPECT_EQ(one.low, 0.25);
-  EXPECT_EQ(one.high, 0.25);
-}
-
 }  // namespace
 }  // namespace rehearse

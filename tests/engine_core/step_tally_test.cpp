@@ -32,24 +32,28 @@ TEST(StepTally, TheClockOfAMonthIsGoodToAMillisecond) {
 
 TEST(StepTally, CountsAreExactOverManyRanks) {
   std::vector<StepTally> ranks(64);
-  double tokens = 0, frames = 0;
+  double units = 0, frames = 0;
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
-    tokens += ranks[rank].tokens = 33554433.0 + 7919.0 * static_cast<double>(rank);  // 2^25 + 1 is no float
-    frames += ranks[rank].frames = 4095;
+    units += ranks[rank].normalizer = 33554433.0 + 7919.0 * static_cast<double>(rank);  // 2^25 + 1 is no float
+    frames += ranks[rank].task[3] = 4095;
   }
-  EXPECT_EQ(sum_over_ranks(ranks).tokens, tokens);
-  EXPECT_EQ(sum_over_ranks(ranks).frames, frames);
+  EXPECT_EQ(sum_over_ranks(ranks).normalizer, units);
+  EXPECT_EQ(sum_over_ranks(ranks).task[3], frames);
 }
 
 TEST(StepTally, EveryFieldComesBackInItsPlace) {
   StepTally tally;
   double value = 0.5;
   for (const auto field : StepTally::kFields) tally.*field = value *= 3;
+  value = 0.5;
+  for (double& one : tally.task) one = value *= 3;
   const StepTally back = sum_over_ranks({tally});
   for (const auto field : StepTally::kFields) EXPECT_NEAR(back.*field, tally.*field, 1e-7 * tally.*field);
+  for (size_t i = 0; i < kMaxTaskSums; ++i) EXPECT_NEAR(back.task[i], tally.task[i], 1e-7 * tally.task[i]);
   StepTally twice = tally;
   twice += tally;
   for (const auto field : StepTally::kFields) EXPECT_EQ(twice.*field, 2 * tally.*field);
+  for (size_t i = 0; i < kMaxTaskSums; ++i) EXPECT_EQ(twice.task[i], 2 * tally.task[i]);
 }
 
 TEST(StepTally, ALossThatIsNotFiniteStaysSo) {

@@ -1,4 +1,4 @@
-#include "trainer/engine/transcript.h"
+#include "trainer/tasks/speech/transcript.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -36,30 +36,26 @@ std::string damage_of(const std::string& text) {
 }
 
 TEST_F(MetricsFile, EveryKindOfLineComesBackAsWritten) {
-  MetricsWriter writer(files_, path());
+  MetricsWriter writer(files_, path(), terms_of(kFirstTask));
   writer.write(StartMetrics{.step = 0,
                             .config_hash = "ab12",
                             .device = "cpu",
                             .ranks = 2,
                             .threads = 1,
                             .versions = {{"rehearse", "0.1.0"}}});
-  StepMetrics step{.step = 10, .time_s = 3.5, .passes = 0.25, .draws = 80, .loss_per_token = 2.5, .cer = 0.5};
-  step.drawn_cer = 0.45;
-  step.target_cer = 0.1;
+  StepMetrics step{.step = 10, .time_s = 3.5, .passes = 0.25, .draws = 80, .loss = 2.5, .ratios = {0.5, 0.75}};
+  step.drawn_error = 0.45;
+  step.target_error = 0.1;
   step.lr = 1e-3;
   step.grad_norm = 2.25;
-  step.audio_s = 1200;
-  step.audio_s_per_s = 300;
-  step.blank_share = 0.75;
-  step.phase_s = {.data = 1, .forward = 2, .ctc = 3, .backward = 4, .communication = 5, .update = 6, .other = 7};
+  step.cost = 1200;
+  step.cost_per_s = 300;
+  step.phase_s = {.data = 1, .forward = 2, .loss = 3, .backward = 4, .communication = 5, .update = 6, .other = 7};
   step.skipped = 1;
   writer.write(step);
   writer.write(DomainsMetrics{10, nlohmann::json::parse(R"([{"name":"calls","share":0.5,"state":"breadth"}])")});
-  writer.write(ValidationMetrics{.step = 10,
-                                 .time_s = 4,
-                                 .sets = {{"valid", "calls", 12, 0.5, 0.2, 0.4, 1.5}},
-                                 .macro_cer = 0.2,
-                                 .macro_wer = 0.4});
+  writer.write(ValidationMetrics{
+      .step = 10, .time_s = 4, .sets = {{"valid", "calls", 12, 0.5, {0.2, 0.4}, 1.5}}, .macro = {0.2, 0.4}});
   writer.write(NoteMetrics{10, "resumed \"here\"\n"});
   writer.write(CostMetrics{10, 60, 0.5, 0.25, 1e9, {1e9, 9e8}, 3, 0.25, 80});
 
@@ -68,12 +64,12 @@ TEST_F(MetricsFile, EveryKindOfLineComesBackAsWritten) {
   EXPECT_EQ(metrics.starts[0].versions.at("rehearse"), "0.1.0");
   EXPECT_EQ(metrics.starts[0].ranks, 2u);
   ASSERT_EQ(metrics.steps.size(), 1u);
-  EXPECT_EQ(metrics_line(metrics.steps[0]), metrics_line(step));
+  EXPECT_EQ(metrics_line(metrics.steps[0], terms_of(kFirstTask)), metrics_line(step, terms_of(kFirstTask)));
   ASSERT_EQ(metrics.domains.size(), 1u);
   EXPECT_EQ(metrics.domains[0].domains[0]["state"], "breadth");
   ASSERT_EQ(metrics.validations.size(), 1u);
-  EXPECT_EQ(metrics.validations[0].sets.at(0).utterances, 12u);
-  EXPECT_EQ(metrics.validations[0].macro_wer, 0.4);
+  EXPECT_EQ(metrics.validations[0].sets.at(0).examples, 12u);
+  EXPECT_EQ(metrics.validations[0].macro.at(1), 0.4);
   ASSERT_EQ(metrics.notes.size(), 1u);
   EXPECT_EQ(metrics.notes[0].text, "resumed \"here\"\n");
   ASSERT_TRUE(metrics.cost.has_value());
@@ -83,19 +79,19 @@ TEST_F(MetricsFile, EveryKindOfLineComesBackAsWritten) {
 }
 
 TEST_F(MetricsFile, ALineIsInTheFileBeforeTheWriterIsClosed) {
-  MetricsWriter writer(files_, path());
+  MetricsWriter writer(files_, path(), terms_of(kFirstTask));
   writer.write(NoteMetrics{1, "one"});
   EXPECT_EQ(read_metrics(path()).notes.size(), 1u);
 }
 
 TEST_F(MetricsFile, ValuesThatAreNotFiniteAreNullAndComeBackAsUnknown) {
-  MetricsWriter(files_, path()).write(StepMetrics{.step = 1, .loss_per_token = INFINITY});
+  MetricsWriter(files_, path(), terms_of(kFirstTask)).write(StepMetrics{.step = 1, .loss = INFINITY});
   EXPECT_THAT(read_text(path()), HasSubstr("\"loss_per_token\":null"));
-  EXPECT_TRUE(std::isnan(read_metrics(path()).steps.at(0).loss_per_token));
+  EXPECT_TRUE(std::isnan(read_metrics(path()).steps.at(0).loss));
 }
 
 TEST_F(MetricsFile, CuttingBackDropsLaterStepsAndKeepsTheRestByteForByte) {
-  MetricsWriter writer(files_, path());
+  MetricsWriter writer(files_, path(), terms_of(kFirstTask));
   for (uint64_t step : {10, 20, 30}) writer.write(StepMetrics{.step = step});
   const std::string whole = read_text(path());
   writer.write(StepMetrics{.step = 40});
@@ -107,7 +103,7 @@ TEST_F(MetricsFile, CuttingBackDropsLaterStepsAndKeepsTheRestByteForByte) {
 }
 
 TEST_F(MetricsFile, CuttingBackToZeroOfAnEmptyFileDropsNothing) {
-  MetricsWriter writer(files_, path());
+  MetricsWriter writer(files_, path(), terms_of(kFirstTask));
   EXPECT_EQ(writer.cut_back_to(0).later, 0u);
   EXPECT_EQ(read_text(path()), "");
 }
@@ -116,7 +112,7 @@ TEST_F(MetricsFile, AFailedCutBackLeavesTheOldFileWhole) {
   struct FullDisk : FileLayer {
     void write(const fs::path& path, std::span<const std::byte>) override { throw CommError(path.string(), ": full"); }
   } full_disk;
-  MetricsWriter writer(full_disk, path());
+  MetricsWriter writer(full_disk, path(), terms_of(kFirstTask));
   writer.write(StepMetrics{.step = 1});
   writer.write(StepMetrics{.step = 2});
   const std::string before = read_text(path());
@@ -125,10 +121,10 @@ TEST_F(MetricsFile, AFailedCutBackLeavesTheOldFileWhole) {
 }
 
 TEST_F(MetricsFile, OpeningRemovesALineThatACrashLeftUnfinished) {
-  MetricsWriter(files_, path()).write(StepMetrics{.step = 1});
+  MetricsWriter(files_, path(), terms_of(kFirstTask)).write(StepMetrics{.step = 1});
   append_raw(R"({"kind":"step","st)");
   EXPECT_TRUE(read_metrics(path()).has_unfinished_line);
-  MetricsWriter(files_, path()).write(StepMetrics{.step = 2});
+  MetricsWriter(files_, path(), terms_of(kFirstTask)).write(StepMetrics{.step = 2});
   const Metrics metrics = read_metrics(path());
   EXPECT_FALSE(metrics.has_unfinished_line);
   EXPECT_EQ(metrics.steps.size(), 2u);
@@ -136,12 +132,12 @@ TEST_F(MetricsFile, OpeningRemovesALineThatACrashLeftUnfinished) {
 
 TEST_F(MetricsFile, OpeningEndsAWholeLineThatLacksOnlyItsLineEnd) {
   append_raw(R"({"kind":"note","step":1,"text":"a"})");
-  MetricsWriter(files_, path()).write(NoteMetrics{2, "b"});
+  MetricsWriter(files_, path(), terms_of(kFirstTask)).write(NoteMetrics{2, "b"});
   EXPECT_EQ(read_metrics(path()).notes.size(), 2u);
 }
 
 TEST_F(MetricsFile, AFolderThatIsAbsentIsAnErrorThatNamesTheFile) {
-  EXPECT_THROW(MetricsWriter(files_, folder_ / "absent" / "metrics.jsonl"), CommError);
+  EXPECT_THROW(MetricsWriter(files_, folder_ / "absent" / "metrics.jsonl", terms_of(kFirstTask)), CommError);
 }
 
 TEST(ParseMetrics, DamageNamesFileLineFieldAndWhatWasFound) {
@@ -159,12 +155,12 @@ TEST(ParseMetrics, DamageNamesFileLineFieldAndWhatWasFound) {
 }
 
 TEST_F(MetricsFile, ADamagedLineIsDroppedOnResumeAndTheRestIsKeptByteForByte) {
-  MetricsWriter writer(files_, path());
+  MetricsWriter writer(files_, path(), terms_of(kFirstTask));
   writer.write(StepMetrics{.step = 10});
   const std::string first = read_text(path());
   append_raw("{\"kind\":\"step\",\"st\n\n{\"kind\":\"note\"}\n");
   writer.write(StepMetrics{.step = 20});
-  const std::string second = metrics_line(StepMetrics{.step = 20}).dump() + "\n";
+  const std::string second = metrics_line(StepMetrics{.step = 20}, terms_of(kFirstTask)).dump() + "\n";
   EXPECT_EQ(read_metrics(path()).damaged, 2u);
   EXPECT_EQ(read_metrics(path()).steps.size(), 2u) << "a reader keeps the rest as well";
   const MetricsWriter::Cut cut = writer.cut_back_to(20);
@@ -175,7 +171,7 @@ TEST_F(MetricsFile, ADamagedLineIsDroppedOnResumeAndTheRestIsKeptByteForByte) {
 }
 
 TEST(ParseMetrics, TheLossOfOlderRunsIsRead) {
-  EXPECT_EQ(parse_metrics("{\"kind\":\"step\",\"step\":3,\"loss\":1.5}\n", "m").steps.at(0).loss_per_token, 1.5);
+  EXPECT_EQ(parse_metrics("{\"kind\":\"step\",\"step\":3,\"loss\":1.5}\n", "m").steps.at(0).loss, 1.5);
 }
 
 TEST(ParseMetrics, EmptyTextHasNoLines) {
@@ -185,9 +181,10 @@ TEST(ParseMetrics, EmptyTextHasNoLines) {
 }
 
 TEST(ParseMetrics, EveryPrefixOfAGoodFileIsRead) {
-  const std::string text = metrics_line(StepMetrics{.step = 1}).dump() + "\n" +
-                           metrics_line(NoteMetrics{2, "ä"}).dump() + "\n" +
-                           metrics_line(ValidationMetrics{.step = 3, .sets = {{"v", "d"}}}).dump() + "\n";
+  const std::string text =
+      metrics_line(StepMetrics{.step = 1}, terms_of(kFirstTask)).dump() + "\n" +
+      metrics_line(NoteMetrics{2, "ä"}).dump() + "\n" +
+      metrics_line(ValidationMetrics{.step = 3, .sets = {{"v", "d"}}}, terms_of(kFirstTask)).dump() + "\n";
   for (size_t size = 0; size <= text.size(); ++size) {
     const Metrics metrics = parse_metrics(text.substr(0, size), "m.jsonl");
     const bool ends_in_a_line = size == 0 || text[size - 1] == '\n' || text[size] == '\n';
@@ -198,9 +195,10 @@ TEST(ParseMetrics, EveryPrefixOfAGoodFileIsRead) {
 TEST(ParseMetrics, DamagedLinesAreLeftOutAndSaidAndNeverCrash) {
   const uint64_t seed = 20240517;
   SCOPED_TRACE(concat("seed ", seed));
-  const std::string good = metrics_line(StepMetrics{.step = 1, .loss_per_token = 2}).dump() + "\n" +
-                           metrics_line(ValidationMetrics{.step = 3, .sets = {{"v", "d"}}}).dump() + "\n" +
-                           metrics_line(StartMetrics{.versions = {{"a", "b"}}}).dump() + "\n";
+  const std::string good =
+      metrics_line(StepMetrics{.step = 1, .loss = 2}, terms_of(kFirstTask)).dump() + "\n" +
+      metrics_line(ValidationMetrics{.step = 3, .sets = {{"v", "d"}}}, terms_of(kFirstTask)).dump() + "\n" +
+      metrics_line(StartMetrics{.versions = {{"a", "b"}}}).dump() + "\n";
   const std::string alphabet = "{}[]\",:0-1e9\\untrl\n\xff\xc3 \x01";
   size_t num_damaged = 0;
   for (uint64_t trial = 0; trial < 5000; ++trial) {

@@ -43,21 +43,24 @@ std::string sample_metrics() {
       "\n";
   for (uint64_t step = 10; step <= 100; step += 10) {
     StepMetrics metrics{.step = step, .time_s = 36.0 * double(step), .passes = 1, .draws = step * 40};
-    metrics.loss_per_token = 100.0 / double(step);
-    metrics.drawn_cer = 0.1;
-    metrics.target_cer = 0.1;
+    metrics.loss = 100.0 / double(step);
+    metrics.drawn_error = 0.1;
+    metrics.target_error = 0.1;
     metrics.phase_s = {1, 2, 3, 4, 5, 6, 7};
-    text += metrics_line(metrics).dump() + "\n";
+    text += metrics_line(metrics, terms_of(kFirstTask)).dump() + "\n";
     nlohmann::json domain = {{"name", "radio"}, {"state", step < 50 ? "breadth" : "on target"},
                              {"share", 0.5},    {"drawn_cer", 0.12},
                              {"target", 0.1},   {"lambda", 3},
                              {"quarantined", 2}};
     text += metrics_line(DomainsMetrics{step, nlohmann::json::array({domain})}).dump() + "\n";
   }
-  text +=
-      metrics_line(ValidationMetrics{100, 3600, {{"valid", "radio", 12, 0.5, 0.2, 0.4, 1.5}}, 0.2, 0.4}).dump() + "\n";
+  text += metrics_line(ValidationMetrics{100, 3600, {{"valid", "radio", 12, 0.5, {0.2, 0.4}, 1.5}}, {0.2, 0.4}},
+                       terms_of(kFirstTask))
+              .dump() +
+          "\n";
   text += metrics_line(NoteMetrics{50, "resumed"}).dump() + "\n";
-  text += metrics_line(CostMetrics{100, 3600, 2, 0, 1 << 30, {1 << 30}, 3, 1, 4000}).dump() + "\n";
+  text +=
+      metrics_line(CostMetrics{100, 3600, 2, 0, 1 << 30, {1 << 30}, 3, 1, 4000}, terms_of(kFirstTask)).dump() + "\n";
   return text;
 }
 
@@ -66,16 +69,14 @@ ReportRun sample_run(const std::string& name) {
 }
 
 Evaluation evaluation_of(double cer, double half, const std::string& manifest = "test.jsonl") {
-  Evaluation evaluation{.checkpoint = "checkpoints/step_100", .step = 100, .normalizer = "basic/1"};
+  Evaluation evaluation{.checkpoint = "checkpoints/step_100", .step = 100, .note = "basic/1"};
   evaluation.sets.push_back({.manifest = manifest,
                              .domain = "radio",
-                             .utterances = 10,
-                             .hours = 1,
-                             .cer = {cer, cer - half, cer + half},
-                             .wer = {2 * cer, 2 * cer - half, 2 * cer + half},
+                             .examples = 10,
+                             .size = 1,
+                             .scores = {{cer, cer - half, cer + half}, {2 * cer, 2 * cer - half, 2 * cer + half}},
                              .is_in_training = true});
-  evaluation.macro_cer = cer;
-  evaluation.macro_wer = 2 * cer;
+  evaluation.macro = {cer, 2 * cer};
   return evaluation;
 }
 
@@ -185,9 +186,9 @@ TEST(Report, EverythingFromOutsideIsEscaped) {
   run.metrics.notes[0].text = evil;
   run.metrics.domains[0].domains[0]["name"] = evil;
   run.metrics.domains.back().domains[0]["state"] = evil;
-  run.metrics.validations[0].sets[0] = {.name = evil, .domain = evil, .cer = 0.1};
+  run.metrics.validations[0].sets[0] = {.name = evil, .domain = evil, .scores = {0.1, 0.2}};
   Evaluation evaluation = evaluation_of(0.1, 0.01, evil);
-  evaluation.checkpoint = evaluation.normalizer = evaluation.sets[0].domain = evil;
+  evaluation.checkpoint = evaluation.note = evaluation.sets[0].domain = evil;
   for (const std::vector<ReportRun>& runs : {std::vector{run}, std::vector{run, run}}) {
     const std::string html = render_report({.runs = runs, .before = evaluation, .after = evaluation});
     EXPECT_THAT(html, Not(HasSubstr("<img")));
@@ -264,8 +265,8 @@ TEST(ParseEvaluation, ReadsRatesWithTheirIntervals) {
       "e.json");
   EXPECT_EQ(evaluation.step, 5u);
   ASSERT_EQ(evaluation.sets.size(), 1u);
-  EXPECT_EQ(evaluation.sets[0].cer.low, 0.2);
-  EXPECT_EQ(evaluation.sets[0].wer.high, 0.6);
+  EXPECT_EQ(evaluation.sets[0].scores.at(0).low, 0.2);
+  EXPECT_EQ(evaluation.sets[0].scores.at(1).high, 0.6);
   EXPECT_TRUE(evaluation.sets[0].is_in_training);
 }
 

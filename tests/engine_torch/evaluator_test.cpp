@@ -2,36 +2,39 @@
 
 #include <gtest/gtest.h>
 
-#include "data/text/tokenizer.h"
-#include "tests/data/text_support.h"
-
 namespace rehearse {
 namespace {
 
-TEST(ScoresByDomain, TheLossIsPerTokenOfWhatHasOne) {
-  const TemporaryFolder folder("evaluator");
-  const std::string path = (folder.path() / "tokenizer.txt").string();
-  train_tokenizer("char", 0, {"abc "}, path);
-  const auto tokenizer = load_tokenizer(path);
-  std::vector<Utterance> utterances;
-  for (const std::string text : {"a b", "ab", "abcabc"}) {
-    utterances.push_back({});
-    utterances.back().id = utterances.size();
-    utterances.back().audio_path = text + ".wav";
-    utterances.back().text = text;
-    utterances.back().domain = "d";
-    utterances.back().duration_s = 1;
+TEST(ScoresByDomain, TheLossIsPerUnitOfWhatHasOne) {
+  Dataset dataset;
+  dataset.ids = {1, 2, 3};
+  dataset.domain = {1, 1, 1};
+  dataset.cost = {1, 1, 1.5};
+  dataset.domains = {"empty", "d"};
+  std::vector<ExampleScore> scores(3);
+  for (uint32_t i = 0; i < 3; ++i) {
+    scores[i].example = i;
+    scores[i].sums = {1.0 * i, 2};
+    scores[i].loss_units = 1 + i;
   }
-  const Corpus corpus(utterances, Normalizer("basic/1"), *tokenizer, {}, {});
-  ASSERT_EQ(corpus.items().size(), 3u);
-  std::vector<UtteranceScore> scores(3);
-  for (uint32_t i = 0; i < 3; ++i) scores[i].utterance = i;
   scores[0].loss = 6;
-  scores[1].loss = 4;  // the third has more tokens than frames, or cannot be read: no loss
-  const std::vector<DomainScore> domains = scores_by_domain(corpus, scores);
-  ASSERT_EQ(domains.size(), 1u);
-  EXPECT_DOUBLE_EQ(domains[0].loss_per_token, 10.0 / (3 + 2));
-  EXPECT_EQ(domains[0].utterances, 3u);
+  scores[1].loss = 4;  // the third could not be loaded, or taught nothing: no loss
+  scores[2].failure = "gone";
+  const std::vector<DomainScore> domains = scores_by_domain(dataset, scores);
+  ASSERT_EQ(domains.size(), 1u) << "one without examples is none";
+  EXPECT_EQ(domains[0].domain, "d");
+  EXPECT_DOUBLE_EQ(domains[0].loss, 10.0 / 3);
+  EXPECT_EQ(domains[0].examples, 3u);
+  EXPECT_EQ(domains[0].failures, 1u);
+  EXPECT_DOUBLE_EQ(domains[0].cost, 3.5);
+  EXPECT_EQ(domains[0].sums, (std::vector<double>{3, 6}));
+}
+
+TEST(ScoreOf, IsAQuotientOfSumsAndOfNothingAllOrNothing) {
+  const ScoreTerm term{"x", "X", 0, 1};
+  EXPECT_EQ(score_of({1, 4}, term), 0.25);
+  EXPECT_EQ(score_of({0, 0}, term), 0.0);
+  EXPECT_EQ(score_of({2, 0}, term), 1.0);
 }
 
 }  // namespace

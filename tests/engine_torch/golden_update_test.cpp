@@ -126,7 +126,7 @@ TEST_F(GoldenUpdate, GradientsNormAndParametersAfterAdamW) {
   FakeCommunicator lone(1);
   Update update({.clip_norm = clip}, *arena_, *optimizer, lone);
   StepTally total;
-  total.tokens = tokens;
+  total.normalizer = tokens;
   total.loss = before_update.sum.item<double>();
   const Update::Result result = update.apply(total, arena_->gradient_totals().sum_of_squares, lr, 1);
   EXPECT_EQ(result.outcome, Update::Outcome::kApplied);

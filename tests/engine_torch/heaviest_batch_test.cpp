@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "data/text/tokenizer.h"
 #include "models/torch_prelude.h"
 #include "tests/data/text_support.h"
 #include "tests/support/toy_run.h"
@@ -28,14 +29,14 @@ class HeaviestBatch : public ::testing::Test {
     config_ = std::make_unique<Config>(Config::load(at + "config.yaml", {}));
     parts_ = std::make_unique<RunParts>(*config_, at + "config.yaml", RunParts::Place{});
   }
-  MicroBatch heaviest() const { return heaviest_batch(parts_->dataset, parts_->options.batch); }
+  MicroBatch heaviest() const { return heaviest_batch(parts_->training->dataset, parts_->options.batch); }
   // What one more micro-batch would do to this model: its loss and gradients.
   std::pair<double, at::Tensor> learned() {
-    const std::unique_ptr<Batch> batch = parts_->loading->load(heaviest());
-    parts_->recognizer->arena().begin_update();
-    const TaskOutput output = parts_->recognizer->task().forward(*batch, {true, 1, 3, batch->ids});
+    const std::unique_ptr<Batch> batch = parts_->training->load(heaviest(), {});
+    parts_->model->arena().begin_update();
+    const TaskOutput output = parts_->model->task().forward(*batch, {true, 1, 3, batch->ids});
     output.loss_sum.backward();
-    return {output.loss_sum.item<double>(), parts_->recognizer->arena().gradients().clone()};
+    return {output.loss_sum.item<double>(), parts_->model->arena().gradients().clone()};
   }
 
   TemporaryFolder folder_{"heaviest"};
@@ -46,18 +47,18 @@ class HeaviestBatch : public ::testing::Test {
 TEST_F(HeaviestBatch, HoldsTheLongestUtterancesThatFit) {
   const MicroBatch batch = heaviest();
   ASSERT_EQ(batch.draws.size(), 2u) << "two of 2.2 s fit into 10 s / 2";
-  for (const Draw& draw : batch.draws) EXPECT_GE(parts_->corpus->items()[draw.utterance].reference.size(), 8u);
-  EXPECT_NEAR(padded_cost(parts_->dataset, batch), 4.4, 0.5);
+  for (const Draw& draw : batch.draws) EXPECT_GE(parts_->training->dataset.cost[draw.utterance], 2);
+  EXPECT_NEAR(padded_cost(parts_->training->dataset, batch), 4.4, 0.5);
 }
 
 TEST_F(HeaviestBatch, OfATrialNothingStays) {
-  Arena& arena = parts_->recognizer->arena();
+  Arena& arena = parts_->model->arena();
   ASSERT_GT(arena.buffers().numel(), 0) << "batch norms have statistics";
   const at::Tensor parameters = arena.parameters().clone(), buffers = arena.buffers().clone();
   const auto before = learned();
   arena.begin_update();
-  const TaskOutput output = try_batch({parts_->options, *parts_->recognizer}, *parts_->loading->load(heaviest()));
-  EXPECT_GT(output.losses.at(0), 0) << "it was tried";
+  const TaskOutput output = try_batch({parts_->options, *parts_->model}, *parts_->training->load(heaviest(), {}));
+  EXPECT_GT(output.examples.at(0).loss, 0) << "it was tried";
   EXPECT_TRUE(at::equal(arena.parameters(), parameters));
   EXPECT_TRUE(at::equal(arena.buffers(), buffers));
   EXPECT_EQ(arena.gradients().abs().max().item<float>(), 0);

@@ -30,7 +30,7 @@ struct Small {
     arena.begin_update();
     for (const at::Tensor& one : {first, second, head}) one.mutable_grad().fill_(gradient);
     StepTally total;
-    total.tokens = tokens;
+    total.normalizer = tokens;
     total.loss = 2 * tokens;
     return update.apply(total, arena.gradient_totals().sum_of_squares, lr, index);
   }
@@ -146,7 +146,7 @@ struct Normed {
   }
   Update::Result apply(Update& update, double loss, double micro_batches) {
     StepTally total;
-    total.tokens = 1;
+    total.normalizer = 1;
     total.loss = loss;
     total.micro_batches = micro_batches;
     const Update::Result result = update.apply(total, arena.gradient_totals().sum_of_squares, 0.0, 1);
@@ -232,7 +232,7 @@ TEST(Update, TheBitsDoNotDependOnTheThreads) {
       large.mutable_grad().copy_((large.detach() * 3).sin());
       small.mutable_grad().copy_((small.detach() * 5).cos());
       StepTally total;
-      total.tokens = 7;
+      total.normalizer = 7;
       sums.push_back(arena.gradient_totals().sum_of_squares);
       EXPECT_EQ(sums.back(), sum_of_squares({arena.gradients().const_data_ptr<float>(), arena.num_elements()}));
       update.apply(total, sums.back(), 0.01, index);

@@ -1,6 +1,7 @@
 // The same global batch gives the same gradient, batch statistics and evaluation in every world.
 #include <gtest/gtest.h>
 
+#include "data/text/tokenizer.h"
 #include "models/acoustic_model.h"
 #include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
@@ -181,31 +182,31 @@ TEST(Evaluation, FiguresAreThoseOfOneRank) {
   write_toy_set(folder.path(), "soft_valid.jsonl", "soft", toy_texts(6, 4));
   const std::string tokens = (folder.path() / "tokens.txt").string();
   train_tokenizer("char", 0, {"abcd "}, tokens);
+  const std::string at = folder.path().string();
   Config config = Config::parse(
       "features: {channels: 16}\nmodel: {blocks: [{type: subsample, channels: 16, factor: 2}, "
-      "{type: separable, channels: 16, kernel: 5}]}\n");
-  Recognizer recognizer(config, load_tokenizer(tokens), 1);
-  const Corpus corpus(
-      read_manifests({(folder.path() / "loud_valid.jsonl").string(), (folder.path() / "soft_valid.jsonl").string()}),
-      recognizer.normalizer(), recognizer.tokenizer(), {}, {});
-  const AudioReaders readers;
+      "{type: separable, channels: 16, kernel: 5}]}\n"
+      "data: {train: [" +
+      at + "/loud_valid.jsonl, " + at + "/soft_valid.jsonl], tokenizer: " + tokens + "}\n");
+  Model model(config, 1);
+  const auto set = model.task().training_set();
   FakeCommunicator lone(1);
-  const auto expected = score_corpus(recognizer, corpus, readers, {4, 1, true}, lone);
-  const auto found = score_corpus(recognizer, corpus, readers, {4, 2, true}, communicator());
+  const auto expected = score_set(model.task(), *set, {4, 1, true, {}}, lone);
+  const auto found = score_set(model.task(), *set, {4, 2, true, {}}, communicator());
   ASSERT_EQ(found.size(), 15u);
-  int edits = 0;
+  double edits = 0;
   for (size_t i = 0; i < found.size(); ++i) {
-    EXPECT_EQ(found[i].utterance, expected[i].utterance);
-    EXPECT_EQ(found[i].hypothesis, expected[i].hypothesis);
+    EXPECT_EQ(found[i].example, expected[i].example);
+    EXPECT_EQ(found[i].detail, expected[i].detail);
     EXPECT_EQ(found[i].loss, expected[i].loss);
-    EXPECT_EQ(found[i].characters.edits(), expected[i].characters.edits());
-    edits += static_cast<int>(found[i].characters.edits());
+    EXPECT_EQ(found[i].sums, expected[i].sums);
+    edits += found[i].sums.at(0);
   }
   EXPECT_GT(edits, 0) << "an untrained model makes mistakes";
-  const auto domains = scores_by_domain(corpus, found);
+  const auto domains = scores_by_domain(set->dataset, found);
   ASSERT_EQ(domains.size(), 2u);
-  EXPECT_EQ(domains[0].utterances, 9u);
-  EXPECT_EQ(domains[1].utterances, 6u);
+  EXPECT_EQ(domains[0].examples, 9u);
+  EXPECT_EQ(domains[1].examples, 6u);
 }
 
 }  // namespace

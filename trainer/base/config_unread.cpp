@@ -53,7 +53,16 @@ void expect_map_read(ConfigValue& map, const std::string& path, const PathsByKey
   }
 }
 
+void mark_base(ConfigValue& value) {
+  value.is_leftover = value.is_leftover || value.origin.starts_with("base:");
+  for (auto& [key, child] : value.map) mark_base(*child);
+}
+
 }  // namespace
+
+void Config::forgive_base() {
+  mark_base(*root_);
+}
 
 void ConfigNode::expect_all_read() const {
   PathsByKey known;

@@ -55,6 +55,15 @@ class Registry {
   std::map<std::string, Entry> entries_;
 };
 
+// Keys may depend on the run: Options::from(ConfigNode&, const Context&) where there is one, else from(ConfigNode&).
+template <class Options, class Context>
+Options options_from(ConfigNode& node, const Context& context) {
+  if constexpr (requires { Options::from(node, context); })
+    return Options::from(node, context);
+  else
+    return Options::from(node);
+}
+
 }  // namespace rehearse
 
 // Class needs: struct Options { static Options from(ConfigNode&); }; static constexpr const char* kExample;
@@ -63,6 +72,6 @@ class Registry {
   [[maybe_unused]] static const bool kRegistered##Class = ::rehearse::Registry<Interface>::instance().add( \
       name,                                                                                                \
       [](::rehearse::ConfigNode& node, const Interface::Context& context) -> std::unique_ptr<Interface> {  \
-        return std::make_unique<Class>(Class::Options::from(node), context);                               \
+        return std::make_unique<Class>(::rehearse::options_from<Class::Options>(node, context), context);  \
       },                                                                                                   \
       Class::kExample)

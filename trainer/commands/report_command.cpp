@@ -15,15 +15,24 @@ namespace {
 
 // The domain table of the page, for the terminal: what a fine-tuning won and what it cost.
 std::string before_and_after(const Evaluation& before, const Evaluation& after) {
-  TextTable table({{"set", TextTable::kLeft}, {"CER before"}, {"after"}, {"WER before"}, {"after"}});
+  const std::vector<ScoreTerm>& scores = terms_of(after.task).scores;
+  std::vector<TextTable::Column> columns = {{"set", TextTable::kLeft}};
+  for (const ScoreTerm& score : scores) columns.insert(columns.end(), {{score.title + " before"}, {"after"}});
+  TextTable table(columns);
+  const auto add = [&](const std::string& name, const auto& then, const auto& now) {
+    std::vector<std::string> row = {name};
+    for (size_t i = 0; i < scores.size(); ++i)
+      row.insert(row.end(), {format_score(then(i), scores[i]), format_score(now(i), scores[i])});
+    table.add_row(row);
+  };
   for (const EvaluatedSet& now : after.sets)
     for (const EvaluatedSet& then : before.sets)
       if (then.manifest == now.manifest && then.domain == now.domain)
-        table.add_row({now.domain, format_percent(then.cer.rate), format_percent(now.cer.rate),
-                       format_percent(then.wer.rate), format_percent(now.wer.rate)});
+        add(
+            now.domain, [&](size_t i) { return then.scores[i].rate; }, [&](size_t i) { return now.scores[i].rate; });
   table.add_rule();
-  table.add_row({"macro average", format_percent(before.macro_cer), format_percent(after.macro_cer),
-                 format_percent(before.macro_wer), format_percent(after.macro_wer)});
+  add(
+      "macro average", [&](size_t i) { return before.macro[i]; }, [&](size_t i) { return after.macro[i]; });
   return table.text();
 }
 

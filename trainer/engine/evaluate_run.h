@@ -1,4 +1,4 @@
-// Scores a checkpoint on manifests and writes the figures; every rank of the world takes its part.
+// Scores a checkpoint on files of examples and writes the figures; every rank of the world takes its part.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@ struct EvaluateRequest {
   std::string checkpoint;
   int64_t step = -1;  // of a run folder's checkpoints; negative: the best or newest
   std::vector<std::string> manifests;
-  double batch_seconds = 120;
-  std::string device = "cpu";   // or "cuda"
-  std::string json_path;        // "": none
-  std::string hypotheses_path;  // "": none
+  double batch_cost = 120;     // padded
+  std::string device = "cpu";  // or "cuda"
+  std::string json_path;       // "": none
+  std::string answers_path;    // "": none
 };
 
 // Collective: every rank calls it; rank 0 prints and writes. Returns the code of bad data when more of a domain was

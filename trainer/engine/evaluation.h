@@ -2,60 +2,60 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "data/text/scoring.h"
 #include "trainer/checkpoint/checkpoint.h"
+#include "trainer/observe/terms.h"
 
 namespace rehearse {
 
-struct ScoredUtterance {
+struct ScoredExample {
   uint64_t id = 0;
-  std::string audio_path;
-  double duration_s = 0;
-  std::string reference;
-  std::string hypothesis;
-  std::string failure;  // of the audio; all of the reference then counts as deleted
-  EditCounts characters;
-  EditCounts words;
+  std::string name;
+  double cost = 0;
+  std::string failure;       // of loading; the sums are then those of a wrong answer
+  std::vector<double> sums;  // TaskTerms::scores and counts
+  nlohmann::json detail;     // what a file of answers says about it
 };
 
-// The utterances of one domain in one manifest.
+// The examples of one domain in one file.
 struct ScoredSet {
   std::string manifest;
   std::string domain;
   std::string training;  // what TrainingData::relation_of says
-  std::vector<ScoredUtterance> utterances;
+  std::vector<ScoredExample> examples;
 };
 
-// A line of a manifest that is not scored.
+// A line of a file that is not scored.
 struct LeftOut {
   std::string manifest;
   std::string domain;
-  std::string audio_path;
+  std::string name;
   std::string reason;
 };
 
 struct EvaluationResult {
+  const TaskTerms* terms = &terms_of(kFirstTask);
   std::string checkpoint;
   uint64_t step = 0;
-  std::string normalizer;
+  std::string note;                                 // behind checkpoint and step
+  nlohmann::json facts = nlohmann::json::object();  // of the task, for the JSON file
   std::vector<ScoredSet> sets;
   std::vector<LeftOut> left_out;
-  std::vector<std::string> notes;  // what the references hold that the model cannot write
+  std::vector<std::string> notes;  // below the table
 };
-
-// `data.train` of the checkpoint's configuration; empty where it has none.
-std::vector<std::string> training_manifests(const LoadedCheckpoint& checkpoint);
 
 // What a checkpoint was trained on in its own run, as far as it says; what came before --init is not known to it.
 class TrainingData {
  public:
-  // From the sampler's state, or else from the manifests of its configuration when they are still there.
-  static TrainingData of(const LoadedCheckpoint& checkpoint);
+  // From the sampler's state; where it has none, `ids` (Task::training_ids).
+  using Ids = std::vector<std::pair<uint64_t, std::string>>;
+  static TrainingData of(const LoadedCheckpoint& checkpoint, const std::function<Ids()>& ids);
   // "in": at least half of the set's stable ids were in the training data; "domain": fewer, but its domain was;
   // "out": neither; "unknown": the checkpoint does not say.
   std::string relation_of(const std::string& domain, const std::vector<uint64_t>& ids) const;
@@ -65,13 +65,13 @@ class TrainingData {
   std::set<uint64_t> ids_;
 };
 
-// How many were refused, if any; a row per set, then the macro average: the mean over domains of each domain's Σ edits
-// / Σ length. Failed audio and what was left out follow, each with its reason.
+// How many were refused, if any; a row per set, then the macro average: the mean over domains of each domain's figures.
+// What failed and what was left out follow, each with its reason.
 std::string evaluation_text(const EvaluationResult& result);
 nlohmann::json evaluation_json(const EvaluationResult& result);
 // A line for each domain of a manifest of which more than this share was refused: left out, or not to be read.
 std::vector<std::string> excessive_refusals(const EvaluationResult& result, double max_rejected_share);
-// JSON Lines, one utterance each.
-std::string hypotheses_text(const EvaluationResult& result);
+// JSON Lines, one example each.
+std::string answers_text(const EvaluationResult& result);
 
 }  // namespace rehearse

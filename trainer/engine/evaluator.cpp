@@ -9,184 +9,130 @@
 #include <numeric>
 
 #include "data/loader/loader.h"
-#include "data/speech/speech_batch.h"
-#include "trainer/device/device.h"
-#include "trainer/engine/long_speech.h"
 
 namespace rehearse {
 namespace {
 
 using nlohmann::json;
 
-constexpr double kAheadOf_s = 60;  // decoded by each loader thread ahead of the model, beyond the batch it is at
+// What each loader thread loads ahead of the model beyond the batch it is at, as a share of a batch.
+constexpr double kAheadShare = 0.5;
 
 struct ScoringBatch {
   MicroBatch draws;
-  double padded_s = 0;
-  bool is_long = false;  // one utterance, computed in windows: by its manifest, whatever its file holds
+  double padded = 0;
 };
 
-// Independent of the world: sorted by length, cut where a batch would exceed its padded seconds. What is computed in
-// windows is alone.
-std::vector<ScoringBatch> cut_batches(const Corpus& corpus, std::vector<uint32_t> order, double batch_seconds) {
-  const auto& items = corpus.items();
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return items[a].utterance.duration_s > items[b].utterance.duration_s;
-  });
+// Independent of the world: sorted by cost, cut where a batch would exceed its padded cost.
+std::vector<ScoringBatch> cut_batches(const Task& task, const Dataset& dataset, std::vector<uint32_t> order,
+                                      double batch_cost) {
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return dataset.exact_cost(a) > dataset.exact_cost(b); });
   std::vector<ScoringBatch> batches;
-  double longest_s = 0;
-  for (uint32_t utterance : order) {
-    const double duration_s = items[utterance].utterance.duration_s;
-    if (batches.empty() || longest_s > kWholeUpTo_s || batches.back().padded_s + longest_s > batch_seconds) {
+  double largest = 0;
+  for (uint32_t example : order) {
+    const double cost = dataset.exact_cost(example);
+    if (batches.empty() || task.is_scored_alone(largest) || batches.back().padded + largest > batch_cost) {
       batches.emplace_back();
-      longest_s = duration_s;
-      batches.back().is_long = duration_s > kWholeUpTo_s;
+      largest = cost;
     }
     Draw draw;
-    draw.utterance = utterance;
+    draw.utterance = example;
     MicroBatch& draws = batches.back().draws;
     draws.positions.push_back(static_cast<uint32_t>(draws.draws.size()));
     draws.draws.push_back(draw);
-    batches.back().padded_s += longest_s;
+    batches.back().padded += largest;
   }
   return batches;
 }
 
-// This rank's: each batch, the longest first, goes to the rank with the fewest padded seconds so far.
+// This rank's: each batch, the largest first, goes to the rank with the least padded cost so far.
 std::vector<ScoringBatch> share_of(std::vector<ScoringBatch> batches, const Communicator& communicator) {
-  std::stable_sort(batches.begin(), batches.end(),
-                   [](const auto& a, const auto& b) { return a.padded_s > b.padded_s; });
-  std::vector<double> seconds(static_cast<size_t>(communicator.size()));
+  std::stable_sort(batches.begin(), batches.end(), [](const auto& a, const auto& b) { return a.padded > b.padded; });
+  std::vector<double> costs(static_cast<size_t>(communicator.size()));
   std::vector<ScoringBatch> own;
   for (ScoringBatch& batch : batches) {
-    const auto least = std::min_element(seconds.begin(), seconds.end());
-    *least += batch.padded_s;
-    if (least - seconds.begin() == communicator.rank()) own.push_back(std::move(batch));
+    const auto least = std::min_element(costs.begin(), costs.end());
+    *least += batch.padded;
+    if (least - costs.begin() == communicator.rank()) own.push_back(std::move(batch));
   }
   return own;
 }
 
-json to_json(const EditCounts& counts) {
-  return {counts.substitutions, counts.deletions, counts.insertions, counts.reference_length};
+json to_json(const ExampleScore& score) {
+  return {score.example,    score.sums,     score.error,   score.loss,
+          score.loss_units, score.is_empty, score.failure, score.detail};
 }
 
-EditCounts counts_from(const json& value) {
-  return {value.at(0), value.at(1), value.at(2), value.at(3)};
+ExampleScore score_from(const json& value) {
+  return {value.at(0), value.at(1), value.at(2), value.at(3), value.at(4), value.at(5), value.at(6), value.at(7)};
 }
 
-json to_json(const UtteranceScore& score) {
-  return {score.utterance, to_json(score.characters), to_json(score.words), score.loss,
-          score.is_empty,  score.hypothesis,          score.failure};
-}
-
-UtteranceScore score_from(const json& value) {
-  return {value.at(0), counts_from(value.at(1)), counts_from(value.at(2)), value.at(3), value.at(4), value.at(5),
-          value.at(6)};
-}
-
-TaskOutput heard(Recognizer& recognizer, const SpeechBatch& batch, bool is_long) {
-  if (is_long) {
-    Logits logits = logits_of(recognizer, batch.samples, {});
-    const at::Tensor x = at::from_blob(logits.values.data(), {1, logits.frames, logits.classes}, at::kFloat);
-    TaskOutput output = recognizer.task().judge({x, {logits.frames}}, batch);
-    output.collect();
-    output.logits = {};  // they end with this block
-    return output;
-  }
-  ForwardContext context;
-  context.ids = batch.ids;
-  TaskOutput output;
-  on_device(batch, "validation.batch_seconds", [&] { output = recognizer.task().forward(batch, context); });
-  output.collect();
-  return output;
-}
-
-std::vector<UtteranceScore> scores_of(const Corpus& corpus, const Batch& batch, const Recognizer& recognizer,
-                                      const TaskOutput& output, bool with_hypotheses) {
-  std::vector<UtteranceScore> scores;
-  for (size_t i = 0; i < batch.size(); ++i) {
-    const Corpus::Item& item = corpus.items()[batch.draws[i].utterance];
-    UtteranceScore score;
-    score.utterance = batch.draws[i].utterance;
-    score.failure = batch.failures[i];
-    std::string hypothesis;
-    if (score.failure.empty()) hypothesis = recognizer.text_of(output.hypotheses[i], item.utterance.lang);
-    score.characters = character_edits(item.reference, hypothesis);
-    score.words = word_edits(item.reference, hypothesis);
-    score.loss = output.losses[i];
-    score.is_empty = hypothesis.find_first_not_of(' ') == hypothesis.npos;
-    if (with_hypotheses) score.hypothesis = std::move(hypothesis);
-    scores.push_back(std::move(score));
-  }
-  return scores;
-}
-
-std::vector<UtteranceScore> own_scores(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
-                                       const ScoringOptions& scoring, const std::vector<ScoringBatch>& batches) {
-  const std::vector<std::unique_ptr<Augmentation>> none;
-  const SpeechLoading loading({Recognizer::kSampleRateHz, /*cache_bytes=*/0}, corpus, readers, none, 0);
+std::vector<ExampleScore> own_scores(Task& task, const ExampleSet& set, const ScoringOptions& scoring,
+                                     const std::vector<ScoringBatch>& batches) {
   Loader loader(scoring.loader_threads,
-                [&](const MicroBatch& plan, const std::stop_token& stop) { return loading.load(plan, stop); });
-  const double most_ahead_s = scoring.batch_seconds + kAheadOf_s * scoring.loader_threads;
-  std::vector<UtteranceScore> own;
-  double ahead_s = 0;
+                [&](const MicroBatch& plan, const std::stop_token& stop) { return set.load_plain(plan, stop); });
+  const double most_ahead = scoring.batch_cost * (1 + kAheadShare * scoring.loader_threads);
+  std::vector<ExampleScore> own;
+  double ahead = 0;
   for (size_t pushed = 0, i = 0; i < batches.size(); ++i) {
-    for (; pushed < batches.size() && (pushed == i || ahead_s < most_ahead_s); ++pushed) {
+    for (; pushed < batches.size() && (pushed == i || ahead < most_ahead); ++pushed) {
       loader.push(0, static_cast<int>(pushed), batches[pushed].draws);
-      ahead_s += batches[pushed].padded_s;
+      ahead += batches[pushed].padded;
     }
-    ahead_s -= batches[i].padded_s;
+    ahead -= batches[i].padded;
     const std::unique_ptr<Batch> batch = loader.next();
-    const TaskOutput output = heard(recognizer, static_cast<const SpeechBatch&>(*batch), batches[i].is_long);
-    std::ranges::move(scores_of(corpus, *batch, recognizer, output, scoring.with_hypotheses), std::back_inserter(own));
+    std::ranges::move(task.score(set, *batch, scoring.with_detail), std::back_inserter(own));
   }
   return own;
 }
 
 }  // namespace
 
-std::vector<UtteranceScore> score_corpus(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
-                                         const ScoringOptions& options, Communicator& communicator) {
+std::vector<ExampleScore> score_set(Task& task, const ExampleSet& set, const ScoringOptions& options,
+                                    Communicator& communicator) {
   const at::NoGradGuard no_gradients;
-  std::vector<uint32_t> wanted = options.utterances;
+  std::vector<uint32_t> wanted = options.examples;
   if (wanted.empty()) {
-    wanted.resize(corpus.items().size());
+    wanted.resize(set.dataset.size());
     std::iota(wanted.begin(), wanted.end(), 0u);
   }
-  const auto batches = share_of(cut_batches(corpus, std::move(wanted), options.batch_seconds), communicator);
+  const auto batches = share_of(cut_batches(task, set.dataset, std::move(wanted), options.batch_cost), communicator);
   json list = json::array();
-  for (const UtteranceScore& score : own_scores(recognizer, corpus, readers, options, batches))
-    list.push_back(to_json(score));
+  for (const ExampleScore& score : own_scores(task, set, options, batches)) list.push_back(to_json(score));
   const std::vector<uint8_t> packed = json::to_cbor(list);
   const auto* begin = reinterpret_cast<const std::byte*>(packed.data());
-  std::vector<UtteranceScore> all;
+  std::vector<ExampleScore> all;
   for (const auto& bytes : communicator.all_gather({begin, begin + packed.size()}, "all_gather (scores)").get())
     for (const json& one : json::from_cbor(bytes)) all.push_back(score_from(one));
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.utterance < b.utterance; });
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.example < b.example; });
   return all;
 }
 
-std::vector<DomainScore> scores_by_domain(const Corpus& corpus, const std::vector<UtteranceScore>& scores) {
-  std::vector<DomainScore> domains(corpus.domains().size());
-  std::vector<size_t> tokens(domains.size());
-  for (size_t d = 0; d < domains.size(); ++d) domains[d].domain = corpus.domains()[d];
-  for (const UtteranceScore& score : scores) {
-    const Corpus::Item& item = corpus.items()[score.utterance];
-    DomainScore& domain = domains[item.domain];
-    ++domain.utterances;
-    domain.hours += item.utterance.duration_s / 3600;
-    domain.characters += score.characters;
-    domain.words += score.words;
-    domain.loss_per_token += score.loss;
-    // What cannot be read, or has more tokens than frames, has no loss.
-    if (score.loss != 0) tokens[item.domain] += item.tokens.size();
+std::vector<DomainScore> scores_by_domain(const Dataset& dataset, const std::vector<ExampleScore>& scores) {
+  std::vector<DomainScore> domains(dataset.domains.size());
+  std::vector<double> units(domains.size());
+  for (size_t d = 0; d < domains.size(); ++d) domains[d].domain = dataset.domains[d];
+  for (const ExampleScore& score : scores) {
+    const uint32_t d = dataset.domain[score.example];
+    DomainScore& domain = domains[d];
+    ++domain.examples;
+    domain.cost += dataset.exact_cost(score.example);
+    domain.sums.resize(score.sums.size());
+    for (size_t i = 0; i < score.sums.size(); ++i) domain.sums[i] += score.sums[i];
+    domain.loss += score.loss;
+    if (score.loss != 0) units[d] += score.loss_units;  // what failed or is infeasible has none
     domain.failures += score.failure.empty() ? 0 : 1;
-    domain.empty += score.is_empty && score.failure.empty() ? 1 : 0;
   }
-  for (size_t d = 0; d < domains.size(); ++d)
-    domains[d].loss_per_token /= static_cast<double>(std::max<size_t>(1, tokens[d]));
-  std::erase_if(domains, [](const DomainScore& domain) { return domain.utterances == 0; });  // all rejected
+  for (size_t d = 0; d < domains.size(); ++d) domains[d].loss /= std::max(1.0, units[d]);
+  std::erase_if(domains, [](const DomainScore& domain) { return domain.examples == 0; });  // all rejected
   return domains;
+}
+
+double score_of(const std::vector<double>& sums, const ScoreTerm& term) {
+  const double part = sums.at(term.numerator), whole = sums.at(term.denominator);
+  if (whole == 0) return part == 0 ? 0 : 1;
+  return part / whole;
 }
 
 }  // namespace rehearse

@@ -1,51 +1,38 @@
-// Scoring of corpora, shared out over the ranks: every utterance once, the same figures in every world.
+// Scoring of sets of examples, shared out over the ranks: every example once, the same figures in every world.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "data/speech/corpus.h"
-#include "data/text/scoring.h"
 #include "trainer/comm/communicator.h"
-#include "trainer/engine/recognizer.h"
+#include "trainer/engine/model.h"
 
 namespace rehearse {
 
-struct UtteranceScore {
-  uint32_t utterance = 0;  // in the corpus
-  EditCounts characters;
-  EditCounts words;
-  double loss = 0;
-  bool is_empty = false;   // nothing was heard
-  std::string hypothesis;  // where it is wanted
-  std::string failure;     // of the audio; the hypothesis is then empty and all characters count as deleted
-};
-
 struct ScoringOptions {
-  double batch_seconds = 120;        // padded seconds computed at once
-  int loader_threads = 1;            // that decode
-  bool with_hypotheses = false;      // counts alone are a tenth of what travels between ranks
-  std::vector<uint32_t> utterances;  // these alone; empty: all
+  double batch_cost = 120;         // padded cost computed at once
+  int loader_threads = 1;          // that load
+  bool with_detail = false;        // figures alone are a tenth of what travels between ranks
+  std::vector<uint32_t> examples;  // these alone; empty: all
 };
 
-// Batches of similar length and at most batch_seconds are dealt to ranks by their padded seconds; all ranks return all
-// scores in order of utterance. Dropout and augmentation are off. What is longer than kWholeUpTo_s is computed in the
-// windows of `rehearse transcribe`; its loss is that of the logits that these give together.
-constexpr double kWholeUpTo_s = 60;
-std::vector<UtteranceScore> score_corpus(Recognizer& recognizer, const Corpus& corpus, const AudioReaders& readers,
-                                         const ScoringOptions& options, Communicator& communicator);
+// Batches of similar cost and at most batch_cost are dealt to ranks by their padded cost; all ranks return all scores
+// in order of example. Dropout and augmentation are off. What Task::is_scored_alone says of is a batch of its own.
+std::vector<ExampleScore> score_set(Task& task, const ExampleSet& set, const ScoringOptions& options,
+                                    Communicator& communicator);
 
 // Sums of one domain.
 struct DomainScore {
   std::string domain;
-  uint64_t utterances = 0;
-  double hours = 0;
-  EditCounts characters;
-  EditCounts words;
-  double loss_per_token = 0;
-  uint64_t empty = 0;  // hypotheses of audio that could be read
+  uint64_t examples = 0;
+  double cost = 0;
+  std::vector<double> sums;  // as in ExampleScore
+  double loss = 0;           // mean over what has one
   uint64_t failures = 0;
 };
-std::vector<DomainScore> scores_by_domain(const Corpus& corpus, const std::vector<UtteranceScore>& scores);
+std::vector<DomainScore> scores_by_domain(const Dataset& dataset, const std::vector<ExampleScore>& scores);
+
+// The quotient; of nothing 0 where nothing is wrong, else 1.
+double score_of(const std::vector<double>& sums, const ScoreTerm& term);
 
 }  // namespace rehearse

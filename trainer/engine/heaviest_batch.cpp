@@ -14,7 +14,7 @@ MicroBatch heaviest_batch(const Dataset& dataset, const BatchPlanner::Options& o
   std::vector<uint32_t> order(dataset.size());
   std::iota(order.begin(), order.end(), 0u);
   std::ranges::stable_sort(order, [&](uint32_t a, uint32_t b) { return dataset.cost[a] > dataset.cost[b]; });
-  const double count = std::floor(options.seconds / options.micro_batches / dataset.cost[order.front()]);
+  const double count = std::floor(options.cost / options.micro_batches / dataset.cost[order.front()]);
   order.resize(static_cast<size_t>(std::clamp(count, 1.0, static_cast<double>(order.size()))));
   MicroBatch batch;
   for (uint32_t example : order) {
@@ -31,11 +31,11 @@ double padded_cost(const Dataset& dataset, const MicroBatch& batch) {
 }
 
 TaskOutput try_batch(const TrialParts& parts, const Batch& batch) {
-  Arena& arena = parts.recognizer.arena();
+  Arena& arena = parts.model.arena();
   arena.begin_update();
   TaskOutput output;
   on_device(batch, "batch.seconds, or raise batch.micro_batches", [&] {
-    output = parts.recognizer.task().forward(batch, {true, parts.options.seed, 0, batch.ids, parts.options.precision});
+    output = parts.model.task().forward(batch, {true, parts.options.seed, 0, batch.ids, parts.options.precision});
     if (output.loss_sum.defined() && output.loss_sum.requires_grad()) output.loss_sum.backward();
     output.collect();
   });

@@ -15,7 +15,7 @@ double padded_cost(const Dataset& dataset, const MicroBatch& batch);
 
 struct TrialParts {
   const RunOptions& options;
-  Recognizer& recognizer;
+  Model& model;
 };
 // One forward and backward pass of this micro-batch, of which nothing stays: parameters, buffers, gradients and random
 // numbers are afterwards as they were. A CommError that names batch.seconds when the device's memory does not suffice.

@@ -1,4 +1,4 @@
-#include "trainer/engine/recognizer.h"
+#include "trainer/engine/model.h"
 
 #include <ATen/ATen.h>
 
@@ -32,9 +32,9 @@ const LoadedCheckpoint::Tensor& find_tensor(const LoadedCheckpoint& checkpoint, 
   return found->second;
 }
 
-// The head of another vocabulary: `count` rows of this model's width.
-const std::vector<float>& head_rows(const LoadedCheckpoint& checkpoint, const Tensors& tensors, const std::string& name,
-                                    int count, size_t width) {
+// The output of another model: `count` rows of this one's width.
+const std::vector<float>& rows_of(const LoadedCheckpoint& checkpoint, const Tensors& tensors, const std::string& name,
+                                  int64_t count, size_t width) {
   const auto found = tensors.find(name);
   const size_t expected = static_cast<size_t>(count) * width;
   if (found == tensors.end() || found->second.values.size() != expected)
@@ -60,42 +60,42 @@ struct HostWeights {
   }
 };
 
-bool is_head(const Segment& segment) {
-  return segment.name.starts_with("head.");
-}
-
 }  // namespace
 
-std::unique_ptr<Tokenizer> tokenizer_of(const LoadedCheckpoint& checkpoint) {
-  for (const auto& [name, text] : checkpoint.files)
-    if (name.starts_with("tokenizer.")) return load_tokenizer((checkpoint.path / name).string());
-  throw DataError(checkpoint.path.string(),
-                  ": expected tokenizer.txt, tokenizer.model or that of a plug-in; found none");
+// Where it was named before there were tasks: at the head.
+ConfigNode task_node_of(Config& config) {
+  ConfigNode root = config.root();
+  return root.has("task") ? root.child("task") : root.child("model").child("head");
 }
 
-Recognizer::Recognizer(Config& config, std::unique_ptr<Tokenizer> tokenizer, uint64_t seed, AllReduceSum all_reduce_sum,
-                       at::Device device)
-    : normalizer_(Normalizer::from(config.root().child("data"))), tokenizer_(std::move(tokenizer)) {
-  ConfigNode model = config.root().child("model");
-  ConfigNode head = model.child("head");
-  Task::Context context{
-      config.root().child("features"), model, tokenizer_.get(), seed, std::move(all_reduce_sum), kSampleRateHz, device};
-  const std::string type = head.text("type", "ctc");
-  task_ = Registry<Task>::instance().create(type, head, context);
+std::string task_type_of(Config& config) {
+  ConfigNode node = task_node_of(config);
+  const std::string type = node.text("type", kFirstTask);
+  expect_one_of(node.where("type"), type, Registry<Task>::instance().names());
+  return type;
+}
+
+Model::Model(Config& config, uint64_t seed, AllReduceSum all_reduce_sum, at::Device device)
+    : Model(config, seed, std::move(all_reduce_sum), device, nullptr) {}
+
+Model::Model(Config& config, uint64_t seed, AllReduceSum all_reduce_sum, at::Device device,
+             const LoadedCheckpoint* checkpoint) {
+  const Task::Context context{config.root(), seed, std::move(all_reduce_sum), device, checkpoint};
+  task_ = Registry<Task>::instance().create(task_type_of(config), task_node_of(config), context);
   arena_ = std::make_unique<Arena>(task_->store());
 }
 
-std::unique_ptr<Recognizer> Recognizer::from_checkpoint(const LoadedCheckpoint& checkpoint, at::Device device) {
+std::unique_ptr<Model> Model::from_checkpoint(const LoadedCheckpoint& checkpoint, at::Device device) {
   const auto text = checkpoint.files.find("config.yaml");
   if (text == checkpoint.files.end()) throw DataError(checkpoint.path.string(), ": expected config.yaml; found none");
   auto config = std::make_unique<Config>(Config::parse(text->second, (checkpoint.path / "config.yaml").string()));
-  auto recognizer = std::make_unique<Recognizer>(*config, tokenizer_of(checkpoint), 0, AllReduceSum{}, device);
-  recognizer->own_config_ = std::move(config);
-  recognizer->load_weights(checkpoint, Weights::kForUse);
-  return recognizer;
+  std::unique_ptr<Model> model(new Model(*config, 0, AllReduceSum{}, device, &checkpoint));
+  model->own_config_ = std::move(config);
+  model->load_weights(checkpoint, Weights::kForUse);
+  return model;
 }
 
-void Recognizer::load_weights(const LoadedCheckpoint& checkpoint, Weights which) {
+void Model::load_weights(const LoadedCheckpoint& checkpoint, Weights which) {
   const Tensors& tensors = which == Weights::kForUse ? checkpoint.weights_to_use() : checkpoint.model;
   HostWeights host(*arena_);
   for (const Segment& segment : arena_->segments())
@@ -105,38 +105,36 @@ void Recognizer::load_weights(const LoadedCheckpoint& checkpoint, Weights which)
   host.copy_back(*arena_);
 }
 
-std::string Recognizer::load_weights_for_new_vocabulary(const LoadedCheckpoint& checkpoint,
-                                                        const Tokenizer& old_tokenizer) {
-  std::map<std::string, int> old_row;
-  for (int token = 0; token < old_tokenizer.size(); ++token) old_row[old_tokenizer.piece(token)] = token;
-  std::vector<std::pair<int, int>> rows;  // new row, old row
-  for (int token = 0; token < tokenizer_->size(); ++token)
-    if (const auto found = old_row.find(tokenizer_->piece(token)); found != old_row.end())
-      rows.emplace_back(token, found->second);
-  const size_t shared = rows.size();
-  rows.emplace_back(tokenizer_->size(), old_tokenizer.size());  // the blank is behind the last token
+std::string Model::adopt(const LoadedCheckpoint& checkpoint) {
+  const std::optional<RowMap> map = task_->adopt(checkpoint);
+  if (!map) {
+    load_weights(checkpoint, Weights::kForUse);
+    return "";
+  }
+  load_rows(checkpoint, *map);
+  return map->said;
+}
 
+void Model::load_rows(const LoadedCheckpoint& checkpoint, const RowMap& map) {
   const Tensors& tensors = checkpoint.weights_to_use();
   HostWeights host(*arena_);
   for (const Segment& segment : arena_->segments()) {
-    if (!is_head(segment)) {
+    if (!segment.name.starts_with(map.prefix)) {
       copy_into(host.parameters, segment, find_tensor(checkpoint, tensors, segment));
       continue;
     }
-    const size_t width = segment.length / static_cast<size_t>(tokenizer_->size() + 1);
-    const std::vector<float>& old = head_rows(checkpoint, tensors, segment.name, old_tokenizer.size() + 1, width);
-    for (const auto& [to, from] : rows)
+    const size_t width = segment.length / static_cast<size_t>(map.own_rows);
+    const std::vector<float>& old = rows_of(checkpoint, tensors, segment.name, map.old_rows, width);
+    for (const auto& [to, from] : map.rows)
       std::copy_n(old.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(from) * width), width,
                   host.parameters.data_ptr<float>() + segment.offset + static_cast<size_t>(to) * width);
   }
   for (const Segment& segment : arena_->buffer_segments())
     copy_into(host.buffers, segment, find_tensor(checkpoint, tensors, segment));
   host.copy_back(*arena_);
-  return concat("the vocabulary differs from the checkpoint's: ", shared, " of ", tokenizer_->size(),
-                " head rows were copied, the others start new");
 }
 
-std::vector<TensorSpan> Recognizer::weights(const at::Tensor& parameters, const at::Tensor& buffers) const {
+std::vector<TensorSpan> Model::weights(const at::Tensor& parameters, const at::Tensor& buffers) const {
   std::vector<TensorSpan> spans;
   const auto add = [&](const std::vector<Segment>& segments, const at::Tensor& flat) {
     for (const Segment& segment : segments)

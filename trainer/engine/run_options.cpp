@@ -7,10 +7,10 @@
 #include <span>
 #include <utility>
 
-#include "data/text/normalizer.h"
 #include "trainer/base/config_tree.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
+#include "trainer/observe/terms.h"
 
 namespace rehearse {
 namespace {
@@ -18,34 +18,14 @@ namespace {
 // Between CPU ranks a sum of a bucket costs what its bytes cost; a GPU's launches and NCCL's steps want more at once.
 constexpr int64_t kCpuBucketBytes = int64_t{1} << 20, kGpuBucketBytes = int64_t{25} << 20;
 
-void expect_files(const ConfigNode& node, const std::string& key, const std::vector<std::string>& paths) {
-  for (const std::string& path : paths)
-    if (!fs::is_regular_file(path)) node.fail(key, concat("expected an existing file; found no \"", path, "\""));
-}
-
 // What base.yaml leaves empty is missing in the run's own file, not on a line of base.yaml.
 [[noreturn]] void fail_missing(const ConfigNode& root, const std::string& path_expected_found) {
   throw ConfigError(root.where(), ": ", path_expected_found);
 }
 
 void read_data(ConfigNode root, RunOptions& options) {
-  ConfigNode data = root.child("data");
-  options.train_manifests = data.texts("train", {});
-  options.valid_manifests = data.texts("valid", {});
-  options.normalizer = Normalizer::from(data).name();
-  options.tokenizer = data.text("tokenizer", "");
-  if (options.train_manifests.empty()) fail_missing(root, "data.train: expected at least one manifest; found none");
-  if (options.tokenizer.empty())
-    fail_missing(root, "data.tokenizer: expected a file made by `rehearse tokenizer`; found nothing");
-  expect_files(data, "train", options.train_manifests);
-  expect_files(data, "valid", options.valid_manifests);
-  expect_files(data, "tokenizer", {options.tokenizer});
-  options.corpus.min_duration_s = data.number("min_duration_s", 0.1, {0.0, 3600});
-  options.corpus.max_duration_s = data.number("max_duration_s", 20.0, {0.01, 3600});
-  options.corpus.max_rejected_share = data.number("max_rejected_share", 0.2, {0.0, 1.0});
-  ConfigNode loader = data.child("loader");
-  options.loader_threads = static_cast<int>(loader.integer("threads", 1, {1, 256}));
-  options.loading = SpeechLoading::Options::from(loader);
+  options.max_rejected_share = max_rejected_share_of(root);
+  options.loader_threads = static_cast<int>(root.child("data").child("loader").integer("threads", 1, {1, 256}));
 }
 
 void read_budget(ConfigNode root, RunOptions& options) {
@@ -63,7 +43,7 @@ void read_cadence(ConfigNode root, RunOptions& options) {
   ConfigNode validation = root.child("validation");
   options.validate_every_steps = validation.integer("every_steps", 0, {0, int64_t{1} << 40});
   options.validate_every_minutes = validation.number("every_minutes", 10, {0, 1e6});
-  options.validation_batch_s = validation.number("batch_seconds", 120, {1, 1e5});
+  options.validation_batch = validation.number("batch_seconds", 120, {1, 1e5});
   options.early_stop_patience = validation.integer("early_stop_patience", 0, {0, 1000000});
   if (options.early_stop_patience > 0 && options.validate_every_steps == 0 && options.validate_every_minutes == 0)
     validation.fail("early_stop_patience",
@@ -122,6 +102,9 @@ void drop_what_changes_nothing(ConfigValue& root) {
         drop(*block, "shortcut", is("plain"));
         drop(*block, "bias", is("true"));
       }
+  if (const ConfigValue* task = root.find("task"))
+    if (const ConfigValue* type = task->find("type"); type && task->map.size() == 1)
+      drop(root, "task", [type](const ConfigValue&) { return type->scalar == kFirstTask; });
   if (ConfigValue* curriculum = root.find("curriculum"))
     for (const auto& [key, usual] : kCurriculumConstants) drop(*curriculum, key, is_number(usual));
   if (ConfigValue* data = root.find("data")) {
@@ -154,6 +137,10 @@ void sort_keys(ConfigValue& value) {
 CommLimits CommLimits::from(ConfigNode comm) {
   return {comm.number("timeout_s", 300, {0.5, 1e6}), comm.number("term_grace_s", 3, {0.5, 1e6}),
           comm.boolean("share_device", false)};
+}
+
+double max_rejected_share_of(ConfigNode root) {
+  return root.child("data").number("max_rejected_share", 0.2, {0.0, 1.0});
 }
 
 UpdateOptions UpdateOptions::from(ConfigNode optimizer, Precision precision) {

@@ -6,8 +6,6 @@
 #include <vector>
 
 #include "data/sampler/batch_planner.h"
-#include "data/speech/corpus.h"
-#include "data/speech/speech_batch.h"
 #include "trainer/base/config.h"
 #include "trainer/engine/update_options.h"
 
@@ -34,13 +32,8 @@ struct RunOptions {
   int threads = 0;
   std::string folder;
 
-  std::vector<std::string> train_manifests;
-  std::vector<std::string> valid_manifests;
-  std::string normalizer;
-  std::string tokenizer;
-  Corpus::Options corpus;
+  double max_rejected_share = 0.2;  // of a domain
   int loader_threads = 1;
-  SpeechLoading::Options loading;
   BatchPlanner::Options batch;
 
   Precision precision = Precision::kFull;
@@ -51,7 +44,7 @@ struct RunOptions {
 
   int64_t validate_every_steps = 0;
   double validate_every_minutes = 0;
-  double validation_batch_s = 120;
+  double validation_batch = 120;  // padded cost
   int64_t early_stop_patience = 0;
 
   int64_t save_every_steps = 0;
@@ -67,7 +60,7 @@ struct RunOptions {
   double log_every_s = 10;
   bool log_observations = false;
 
-  // config_path names the default run folder. Files named in the configuration must exist: ConfigError else.
+  // config_path names the default run folder.
   static RunOptions from(Config& config, const std::string& config_path);
 };
 
@@ -76,6 +69,8 @@ std::string run_folder(Config& config, const std::string& config_path);
 // Budget, device, logging, validation, saving, loader threads and communication: a resumed run may have other values.
 // key: its path, "budget.steps".
 bool is_outside_trajectory(const std::string& key);
+// data.max_rejected_share.
+double max_rejected_share_of(ConfigNode root);
 // SHA-256 over the resolved keys that change the trajectory. Call it once all parts have read their options.
 std::string trajectory_hash(const Config& config);
 // Whether a checkpoint with this hash is of the configuration's trajectory; knows how it was once computed: with the

@@ -81,7 +81,7 @@ void StepSource::save(State& state) const {
   for (const auto& [step, entry] : pending_) {
     json observations = json::array();
     for (const Observation& one : entry.observations)
-      observations.push_back({one.position, to_json(one.draw), one.cer, one.is_bad_file, one.is_infeasible});
+      observations.push_back({one.position, to_json(one.draw), one.error, one.is_bad_file, one.is_infeasible});
     pending.push_back({{"step", step}, {"in_warmup", entry.in_warmup}, {"observations", observations}});
   }
   state.values["step_source"] = {{"planned", planned}, {"pending", pending}, {"num_observed", num_observed_}};

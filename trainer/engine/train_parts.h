@@ -6,12 +6,8 @@
 #include <vector>
 
 #include "data/sampler/batch_planner.h"
-#include "data/speech/audio/audio_reader.h"
-#include "data/speech/augment/augmentation.h"
-#include "data/speech/corpus.h"
-#include "data/speech/speech_batch.h"
+#include "trainer/engine/model.h"
 #include "trainer/engine/optimizer.h"
-#include "trainer/engine/recognizer.h"
 #include "trainer/engine/run_options.h"
 #include "trainer/engine/schedule.h"
 
@@ -28,13 +24,9 @@ struct RunParts {
   RunParts(Config& config, const std::string& config_path, const Place& place);
 
   RunOptions options;
-  AudioReaders readers;
-  std::vector<std::unique_ptr<Augmentation>> augmentations;
-  std::unique_ptr<Recognizer> recognizer;
-  std::unique_ptr<Corpus> corpus;
-  std::unique_ptr<Corpus> validation;  // null when there is none
-  Dataset dataset;                     // of the corpus
-  std::unique_ptr<SpeechLoading> loading;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<ExampleSet> training;
+  std::unique_ptr<ExampleSet> validation;  // null when there is none
   std::unique_ptr<Sampler> sampler;
   std::unique_ptr<BatchPlanner> planner;
   std::unique_ptr<Optimizer> optimizer;

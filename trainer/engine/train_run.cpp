@@ -9,19 +9,16 @@
 #include <limits>
 #include <optional>
 
-#include "data/speech/overlap.h"
 #include "trainer/base/json_fields.h"
 #include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/comm/world.h"
 #include "trainer/device/device.h"
 #include "trainer/engine/last_words.h"
-#include "trainer/engine/learning_doubts.h"
 #include "trainer/engine/resume.h"
 #include "trainer/engine/run_facts.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/stop_signal.h"
 #include "trainer/engine/tensor_collectives.h"
-#include "trainer/engine/text_report.h"
 #include "trainer/engine/train_parts.h"
 #include "trainer/engine/trainer.h"
 
@@ -67,7 +64,7 @@ class Run {
     at::set_num_threads(threads_);
     facts_ = gather_facts();
     open_folder();
-    run_log_.emplace(RunLog::Options{world_.rank() != 0, folder_, parts_.options.log_every_s}, *log_);
+    run_log_.emplace(RunLog::Options{world_.rank() != 0, folder_, parts_.options.log_every_s}, *log_, task().terms());
     replay_ = open_replay();
     if (trace_)
       profile_.emplace(Profile::Options{folder_, world_.rank(), world_.size(), request_.profile_steps}, *trace_);
@@ -84,14 +81,12 @@ class Run {
 
  private:
   TrainerParts trainer_parts() {
-    const nlohmann::json front_end = parts_.recognizer->task().front_end();
+    std::map<std::string, std::string> files = task().files();
+    files["config.yaml"] = config_.resolved();
     return {parts_.options,
-            *parts_.recognizer,
-            parts_.dataset,
-            *parts_.corpus,
+            *parts_.model,
+            *parts_.training,
             parts_.validation.get(),
-            parts_.readers,
-            [this](const MicroBatch& plan, const std::stop_token& stop) { return parts_.loading->load(plan, stop); },
             *parts_.sampler,
             *parts_.planner,
             *parts_.optimizer,
@@ -100,9 +95,7 @@ class Run {
             *run_log_,
             nullptr,
             replay_.get(),
-            {{"config.yaml", config_.resolved()},
-             {parts_.recognizer->tokenizer().file_name(), parts_.recognizer->tokenizer().serialized()},
-             {"front_end.json", front_end.dump(1)}},
+            std::move(files),
             facts_,
             profile_ ? &*profile_ : nullptr};
   }
@@ -117,15 +110,15 @@ class Run {
     for (const auto& bytes : communicator_.all_gather({view.begin(), view.end()}, "all_gather (machines)").get())
       machines.push_back(nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
                                                reinterpret_cast<const char*>(bytes.data()) + bytes.size()));
-    return {{"trajectory_hash", trajectory_hash(config_)},
-            {"threads", threads_},
-            {"ranks", world_.size()},
-            {"device", parts_.options.device},
-            {"versions", request_.versions},
-            {"machines", machines},
-            {"corpus", parts_.corpus->hash()},
-            {"front_end", parts_.recognizer->task().front_end()},
-            {"normalizer", parts_.recognizer->normalizer().name()}};
+    nlohmann::json facts = {{"trajectory_hash", trajectory_hash(config_)},
+                            {"threads", threads_},
+                            {"ranks", world_.size()},
+                            {"device", parts_.options.device},
+                            {"versions", request_.versions},
+                            {"machines", machines},
+                            {"corpus", dataset().hash()}};
+    facts.update(task().facts());
+    return facts;
   }
 
   std::optional<Resumed> find_start() {
@@ -202,21 +195,10 @@ class Run {
   std::string initialize_from(const std::string& path) {
     const LoadedCheckpoint checkpoint =
         load_for_use(path, world_.local_rank() == 0 ? Check::kChecksums : Check::kSizes);
-    const std::string where = (checkpoint.path / "state.json").string();
-    const JsonFields facts = JsonFields(checkpoint.state.values, where).child("facts");
-    const nlohmann::json front_end = facts.object().value("front_end", nlohmann::json());
-    if (front_end != facts_.at("front_end"))
-      throw ConfigError("features: expected the front-end of ", checkpoint.path.string(), ": ", front_end.dump(),
-                        "; found ", facts_.at("front_end").dump());
     std::string said = concat("started from the weights of ", describe_choice(path, checkpoint));
-    const auto old_tokenizer = tokenizer_of(checkpoint);
-    if (old_tokenizer->serialized() == parts_.recognizer->tokenizer().serialized())
-      parts_.recognizer->load_weights(checkpoint, Recognizer::Weights::kForUse);
-    else
-      said += "; " + parts_.recognizer->load_weights_for_new_vocabulary(checkpoint, *old_tokenizer);
+    if (const std::string more = parts_.model->adopt(checkpoint); !more.empty()) said += "; " + more;
     if (checkpoint.state.arrays.contains("sampler.ids"))
-      parts_.sampler->import_table(checkpoint.state, checkpoint.state.array<uint64_t>("sampler.ids"),
-                                   parts_.dataset.ids);
+      parts_.sampler->import_table(checkpoint.state, checkpoint.state.array<uint64_t>("sampler.ids"), dataset().ids);
     return said;
   }
 
@@ -225,69 +207,66 @@ class Run {
     const std::vector<uint32_t> wanted = parts_.sampler->unmeasured();
     if (wanted.empty()) return;
     std::vector<Sampler::Measured> measured;
-    ScoringOptions scoring;
-    scoring.batch_seconds = parts_.options.validation_batch_s;
-    scoring.loader_threads = parts_.options.loader_threads;
-    scoring.utterances = wanted;
-    for (const UtteranceScore& score :
-         score_corpus(*parts_.recognizer, *parts_.corpus, parts_.readers, scoring, communicator_))
-      if (score.failure.empty()) measured.push_back({score.utterance, std::min(1.0, score.characters.rate())});
+    const ScoringOptions scoring{.batch_cost = parts_.options.validation_batch,
+                                 .loader_threads = parts_.options.loader_threads,
+                                 .examples = wanted};
+    for (const ExampleScore& score : score_set(task(), *parts_.training, scoring, communicator_))
+      if (score.failure.empty()) measured.push_back({score.example, score.error});
     for (const std::string& line : parts_.sampler->measure(measured)) run_log_->note(0, line);
-  }
-
-  nlohmann::json report_overlap() {
-    constexpr size_t kMostReads = 4000;  // a few seconds, during which the other ranks wait
-    const SetOverlap overlap =
-        find_overlap(items_of(*parts_.corpus), items_of(*parts_.validation), parts_.readers, kMostReads);
-    overlap.is_found() ? log_->warn(overlap.text()) : log_->info(overlap.text());
-    return overlap.to_json();
   }
 
   void describe(uint64_t step) {
     log_->info(request_.version_text);
     log_->info("run folder ", folder_.string(), "; ", world_.size(), " rank(s), ", threads_, " thread(s) each, ",
                parts_.options.device, device_.is_cpu() ? "; " : " (" + device_.description() + "); ",
-               parts_.recognizer->arena().num_parameters(), " parameters");
+               parts_.model->arena().num_parameters(), " parameters");
     if (const std::string path = communicator_.description(); !path.empty()) log_->info("sums over ranks: ", path);
     const Precision precision = parts_.options.precision;
     std::ifstream cpu("/proc/cpuinfo");
     const bool has_instructions = has_instructions_for(precision, {std::istreambuf_iterator<char>(cpu), {}});
     if (const std::string warning = precision_warning(precision, device_.torch(), has_instructions); !warning.empty())
       log_->warn(warning);
-    log_->info(parts_.corpus->items().size(), " utterances, ", parts_.corpus->total_seconds() / 3600, " h in ",
-               parts_.corpus->domains().size(), " domain(s); ", parts_.corpus->rejections().size(), " left out",
-               parts_.corpus->rejections().empty() ? "" : " (listed in log/rank-0.log and by rehearse doctor)");
-    for (const Rejection& rejection : parts_.corpus->rejections())
-      if (world_.rank() == 0) log_->detail("left out: ", rejection.name, ": ", rejection.reason);
-    const auto material = LearningMaterial::of(parts_.corpus->items(), parts_.recognizer->tokenizer(),
-                                               parts_.recognizer->arena().num_parameters());
-    for (const std::string& line : learning_doubts(material))
-      if (world_.rank() == 0) log_->warn(line);
-    if (parts_.validation && !parts_.validation->rejections().empty() && world_.rank() == 0)
-      log_->warn("validation: ", parts_.validation->rejections().size(), " utterances are left out, e.g. ",
-                 parts_.validation->rejections()[0].name, ": ", parts_.validation->rejections()[0].reason);
+    say_data();
     for (const std::string& line : parts_.sampler->notes()) log_->info(line);
     StartMetrics start;
-    report_texts(*parts_.corpus, TextUse::kLearned, start);
-    if (parts_.validation) report_texts(*parts_.validation, TextUse::kScored, start);
     start.step = step;
     start.config_hash = facts_.at("trajectory_hash");
     start.device = parts_.options.device;
     start.ranks = static_cast<uint64_t>(world_.size());
     start.threads = static_cast<uint64_t>(threads_);
     start.versions = request_.versions;
-    if (parts_.validation && world_.rank() == 0) start.overlap = report_overlap();
+    start.task = task().terms().task;
+    if (world_.rank() == 0) say_task_remarks(start.task_facts);
     run_log_->start(start);
   }
 
-  void report_texts(const Corpus& corpus, TextUse use, StartMetrics& start) {
-    const std::string set = use == TextUse::kLearned ? "train" : "valid";
-    add_text_losses(corpus.text_losses(), set, start.unknown_characters, start.annotations);
+  void say_data() {
+    const TaskTerms& terms = task().terms();
+    std::string size;
+    if (!terms.size_mark.empty()) size = concat(", ", dataset().total_cost * terms.size_per_cost, " ", terms.size_mark);
+    log_->info(dataset().size(), " ", terms.examples, size, " in ", dataset().domains.size(), " domain(s); ",
+               dataset().rejections.size(), " left out",
+               dataset().rejections.empty() ? "" : " (listed in log/rank-0.log and by rehearse doctor)");
     if (world_.rank() != 0) return;
-    for (const std::string& line : text_warnings(corpus.text_losses(), use)) log_->warn("data.", set, ": ", line);
-    for (const std::string& line : annotation_notes(corpus.text_losses(), parts_.recognizer->normalizer()))
-      log_->info("data.", set, ": ", line);
+    for (const Rejection& rejection : dataset().rejections)
+      log_->detail("left out: ", rejection.name, ": ", rejection.reason);
+    if (!parts_.validation || parts_.validation->dataset.rejections.empty()) return;
+    const std::vector<Rejection>& lost = parts_.validation->dataset.rejections;
+    log_->warn("validation: ", lost.size(), " ", terms.examples, " are left out, e.g. ", lost[0].name, ": ",
+               lost[0].reason);
   }
+
+  void say_task_remarks(nlohmann::json& line) {
+    const auto parameters = static_cast<uint64_t>(parts_.model->arena().num_parameters());
+    for (const Remark& remark : task().start_remarks(*parts_.training, parts_.validation.get(), parameters, line)) {
+      if (remark.level == Remark::kWarning) log_->warn(remark.text);
+      if (remark.level == Remark::kInfo) log_->info(remark.text);
+      if (remark.level == Remark::kDetail) log_->detail(remark.text);
+    }
+  }
+
+  Task& task() { return parts_.model->task(); }
+  const Dataset& dataset() const { return parts_.training->dataset; }
 
   const TrainRequest& request_;
   World& world_;

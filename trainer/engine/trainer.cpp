@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "trainer/base/ctc_length.h"
-#include "trainer/base/printable.h"
 #include "trainer/device/device.h"
 #include "trainer/engine/heaviest_batch.h"
 #include "trainer/engine/last_words.h"
@@ -21,20 +19,6 @@ namespace {
 constexpr size_t kPrefetchSteps = 3;
 constexpr uint64_t kTimedSteps = 20;
 
-// Why nothing can be learned from this draw's file, whatever augmentation makes of it; empty: something can.
-std::string unusable(const SpeechBatch& batch, size_t row, const TaskOutput& output, const Corpus& corpus,
-                     const Task& task) {
-  if (!batch.failures[row].empty() || !output.is_infeasible[row]) return batch.failures[row];
-  const Corpus::Item& item = corpus.items()[batch.draws[row].utterance];
-  const double found_s = (static_cast<double>(batch.num_decoded[row]) + 0.5) / Recognizer::kSampleRateHz;
-  const int64_t needed = ctc_frames_needed(item.tokens), there = task.output_frames(found_s);
-  if (needed <= there) return "";
-  return concat(rehearse::quoted(item.utterance.audio_path), ": expected ", needed,
-                " output frames for its text; found ", there, " in the ", found_s,
-                " s that it lasts (the manifest says ", item.utterance.duration_s,
-                " s); correct its duration or its text");
-}
-
 void describe(const Batch& batch, TraceSpan& span) {
   span.note("B", batch.size());
   for (const Batch::Measure& one : batch.measures()) span.note(one.name, one.value);
@@ -45,11 +29,13 @@ void describe(const Batch& batch, TraceSpan& span) {
 
 Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts),
-      bad_files_(parts.dataset, parts.options.corpus.max_rejected_share),
+      bad_files_(parts.training.dataset, parts.options.max_rejected_share),
       source_(parts.sampler, parts.planner),
-      update_(parts.options.update, parts.recognizer.arena(), parts.optimizer, parts.communicator) {
+      update_(parts.options.update, parts.model.arena(), parts.optimizer, parts.communicator) {
   make_reducer();
-  loader_ = std::make_unique<Loader>(parts.options.loader_threads, parts.load);
+  loader_ = std::make_unique<Loader>(
+      parts.options.loader_threads,
+      [set = &parts.training](const MicroBatch& plan, const std::stop_token& stop) { return set->load(plan, stop); });
   const fs::path checkpoints = fs::path(parts.options.folder) / "checkpoints";
   if (parts.communicator.rank() == 0)
     writer_ = std::make_unique<CheckpointWriter>(
@@ -65,7 +51,7 @@ void Trainer::make_reducer() {
   reducer.as_bfloat16 = options.reduce_as_bfloat16;
   if (has_order_) reducer.slices = update_.slices_of_gradient();  // before, gradients still change their places
   reducer_.reset();                                               // its hooks go before others come
-  reducer_ = std::make_unique<Reducer>(parts_.recognizer.arena(), parts_.communicator, reducer, lane());
+  reducer_ = std::make_unique<Reducer>(parts_.model.arena(), parts_.communicator, reducer, lane());
 }
 
 // Once per run, after the first backward pass and before the first update: rank 0's order of gradients becomes that of
@@ -76,7 +62,7 @@ void Trainer::adopt_ready_order() {
   if (seen.empty()) return;
   std::vector<uint32_t> order(seen.begin(), seen.end());
   parts_.communicator.broadcast(std::as_writable_bytes(std::span(order)), 0, "broadcast (order of gradients)");
-  parts_.recognizer.arena().reorder({order.begin(), order.end()});
+  parts_.model.arena().reorder({order.begin(), order.end()});
   make_reducer();
 }
 
@@ -89,7 +75,7 @@ double Trainer::budget_share() const {
   };
   spend(static_cast<double>(progress_.step), static_cast<double>(budget.steps));
   spend(static_cast<double>(progress_.draws), static_cast<double>(budget.draws));
-  spend(static_cast<double>(progress_.draws) / static_cast<double>(parts_.dataset.size()), budget.passes);
+  spend(static_cast<double>(progress_.draws) / static_cast<double>(dataset().size()), budget.passes);
   spend(progress_.elapsed_s / 60, budget.minutes);
   return share;
 }
@@ -105,8 +91,8 @@ bool Trainer::is_done() const {
 
 int Trainer::run() {
   if (budget_share() < 1)
-    try_batch({parts_.options, parts_.recognizer},
-              *parts_.load(heaviest_batch(parts_.dataset, parts_.options.batch), {}));
+    try_batch({parts_.options, parts_.model},
+              *parts_.training.load(heaviest_batch(dataset(), parts_.options.batch), {}));
   start_clock_ = monotonic_s();
   start_elapsed_s_ = last_log_elapsed_s_ = progress_.elapsed_s;
   for (const StepPlan& plan : source_.planned()) push(plan);  // of a resumed run
@@ -133,7 +119,7 @@ int Trainer::run() {
     if (is_due(options.save_every_steps, options.save_every_minutes, progress_.last_save_s) && !is_last) save();
     if (has_stopped_early()) {
       parts_.run_log.note(progress_.step, concat("stopped early: ", progress_.validations_without_gain,
-                                                 " validations without a better macro CER"));
+                                                 " validations without a better macro ", terms().scores[0].title));
       break;
     }
   }
@@ -146,8 +132,8 @@ void Trainer::finish_run() {
     finish_saving();
     throw ConfigError(nothing_learned_message(progress_.step, progress_.skipped));
   }
-  if (silence_.is_silent())
-    parts_.run_log.note(progress_.step, "warning: the run ends with a model that says nothing; " + what_to_try());
+  if (const std::string remark = parts_.model.task().closing_remark(); !remark.empty())
+    parts_.run_log.note(progress_.step, remark);
   if (progress_.last_saved_step != progress_.step || progress_.step == 0) {
     if (progress_.validated_step != progress_.step) validate();
     save();
@@ -177,7 +163,7 @@ StepPlan Trainer::plan_step() {
   prefetch();
   tally_ = {};
   observations_.clear();
-  parts_.recognizer.arena().begin_update();
+  parts_.model.arena().begin_update();
   rounded_weights_.clear();
   return source_.take();
 }
@@ -211,10 +197,10 @@ void Trainer::run_step() {
   }
   gather_observations(plan.step, in_warmup);
   ++progress_.step;
-  if (const std::string line = silence_.observe(last_total_.blank_frames, last_total_.frames); !line.empty())
+  if (const std::string line = parts_.model.task().watch(last_total_.task); !line.empty())
     parts_.run_log.note(progress_.step, line);
   progress_.draws += plan.num_draws;
-  progress_.audio_s += last_total_.audio_s;
+  progress_.cost += last_total_.cost;
   progress_.elapsed_s = last_total_.elapsed_s;
   if (progress_.step == kTimedSteps) estimate_draws();
 }
@@ -245,8 +231,8 @@ void Trainer::run_micro_batch(bool is_last) {
   {
     PhaseTimer timer(lane(), "forward", phases_.forward);
     on_device(batch, "batch.seconds, or raise batch.micro_batches",
-              [&] { output = parts_.recognizer.task().forward(batch, context); });
-    timer.split("CTC", phases_.ctc, output.loss_seconds);
+              [&] { output = parts_.model.task().forward(batch, context); });
+    timer.split(terms().loss_phase_title.c_str(), phases_.loss, output.loss_seconds);
   }
   if (is_last) reducer_->arm();
   {
@@ -260,9 +246,8 @@ void Trainer::run_micro_batch(bool is_last) {
   const PhaseTimer timer(lane(), "score", phases_.other);
   output.collect();
   tally_.micro_batches += batch.size() == 0 ? 0 : 1;
-  tally_.tokens += output.normalizer;
-  tally_.blank_frames += static_cast<double>(output.blank_frames);
-  tally_.frames += static_cast<double>(output.frames);
+  tally_.normalizer += output.normalizer;
+  for (size_t i = 0; i < kMaxTaskSums; ++i) tally_.task[i] += output.sums[i];
   record_observations(batch, output);
 }
 
@@ -272,31 +257,26 @@ void Trainer::reduce() {
   Arena::Tail tail{};
   static_assert(StepTally::kFloats <= Arena::kTail);
   tally_.write_to(tail.data());
-  parts_.recognizer.arena().write_tail(tail);
+  parts_.model.arena().write_tail(tail);
   reducer_->finish();
 }
 
-void Trainer::record_observations(const Batch& any, const TaskOutput& output) {
-  const auto& batch = static_cast<const SpeechBatch&>(any);
+void Trainer::record_observations(const Batch& batch, const TaskOutput& output) {
+  REHEARSE_CHECK(output.examples.size() == batch.size(), "a task says what each example came to");
   for (size_t i = 0; i < batch.size(); ++i) {
-    const Corpus::Item& item = parts_.corpus.items()[batch.draws[i].utterance];
-    const std::string reason = unusable(batch, i, output, parts_.corpus, parts_.recognizer.task());
-    Observation seen{batch.positions[i], batch.draws[i], 1.0, !reason.empty(), output.is_infeasible[i]};
+    const ExampleResult& one = output.examples[i];
+    Observation seen{batch.positions[i], batch.draws[i], 1.0, !one.unusable.empty(), one.is_infeasible};
     tally_.draws += 1;
-    tally_.audio_s += static_cast<double>(batch.num_samples[i]) / Recognizer::kSampleRateHz;
+    tally_.cost += one.cost;
     if (seen.is_bad_file) {
       tally_.failures += 1;
-      reasons_[batch.draws[i].utterance] = reason;
+      reasons_[batch.draws[i].utterance] = one.unusable;
     } else if (seen.is_infeasible) {
       tally_.infeasible += 1;
     } else {
-      const EditCounts counts =
-          character_edits(item.reference, parts_.recognizer.text_of(output.hypotheses[i], item.utterance.lang));
-      seen.cer = std::min(1.0, counts.rate());
-      tally_.edits += static_cast<double>(counts.edits());
-      tally_.reference_length += static_cast<double>(counts.reference_length);
-      tally_.clipped_cer += seen.cer;
-      if (batch.weights[i] > 0) tally_.loss += output.losses[i];
+      seen.error = one.error;
+      tally_.error += one.error;
+      if (batch.weights[i] > 0) tally_.loss += one.loss;
     }
     pack_observation(seen, observations_);
   }
@@ -327,8 +307,8 @@ void Trainer::gather_observations(uint64_t step, bool in_warmup) {
   std::vector<Observation> all =
       merge_observations(parts_.communicator.all_gather(std::move(observations_), "all_gather (observations)").get());
   report_files(all);
-  if (parts_.observations) parts_.observations->replace(step, all, parts_.dataset.ids);
-  if (parts_.observation_log) parts_.observation_log->write(step, all, parts_.dataset.ids);
+  if (parts_.observations) parts_.observations->replace(step, all, dataset().ids);
+  if (parts_.observation_log) parts_.observation_log->write(step, all, dataset().ids);
   // What a forward pass that was not finite heard says nothing about the utterances.
   if (!std::isfinite(last_total_.loss)) std::erase_if(all, [](const Observation& one) { return !one.is_bad_file; });
   source_.observe(step, std::move(all), in_warmup);

@@ -10,16 +10,14 @@
 
 #include "data/dataset.h"
 #include "data/loader/loader.h"
-#include "data/speech/corpus.h"
 #include "models/ops/mixed_ops.h"
 #include "trainer/base/log.h"
 #include "trainer/checkpoint/checkpoint_writer.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/engine/bad_files.h"
 #include "trainer/engine/evaluator.h"
-#include "trainer/engine/learning_doubts.h"
+#include "trainer/engine/model.h"
 #include "trainer/engine/optimizer.h"
-#include "trainer/engine/recognizer.h"
 #include "trainer/engine/reducer.h"
 #include "trainer/engine/run_options.h"
 #include "trainer/engine/schedule.h"
@@ -35,12 +33,9 @@ namespace rehearse {
 // What the loop works with; all outlive it.
 struct TrainerParts {
   const RunOptions& options;
-  Recognizer& recognizer;
-  const Dataset& dataset;
-  const Corpus& corpus;
-  const Corpus* validation = nullptr;  // null: none
-  const AudioReaders& readers;
-  Loader::Load load;  // of the dataset
+  Model& model;
+  const ExampleSet& training;
+  const ExampleSet* validation = nullptr;  // null: none
   Sampler& sampler;
   BatchPlanner& planner;
   Optimizer& optimizer;
@@ -79,9 +74,9 @@ class Trainer {
     uint64_t not_finite_in_row = 0;      // updates left out, up to the last step
     std::optional<uint64_t> sound_step;  // the last save whose latest update was applied
     uint64_t draws = 0;
-    double audio_s = 0;
+    double cost = 0;
     double elapsed_s = 0;  // of training, over all resumes, as rank 0 measured it
-    double best_cer = -1;  // negative: none yet
+    double best = -1;      // negative: none yet
     int64_t validations_without_gain = 0;
     double last_validation_s = 0;
     double last_save_s = 0;
@@ -99,6 +94,8 @@ class Trainer {
   void run_micro_batch(bool is_last);
   void reduce();
   void record_observations(const Batch& batch, const TaskOutput& output);
+  const Dataset& dataset() const { return parts_.training.dataset; }
+  const TaskTerms& terms() const { return parts_.model.task().terms(); }
   void estimate_draws();
   void make_reducer();
   void adopt_ready_order();
@@ -122,14 +119,13 @@ class Trainer {
   void compare_checksums();
   void report_cost();
   void report_quarantine();
-  void report_unreadable(const std::vector<UtteranceScore>& scores);
-  void report_silence(const std::vector<UtteranceScore>& scores);
+  ValidationMetrics metrics_of(const std::vector<ExampleScore>& scores) const;
+  void report_unreadable(const std::vector<ExampleScore>& scores);
   bool is_due(int64_t every_steps, double every_minutes, double last_s) const;
   void finish_run();
 
   TrainerParts parts_;
   BadFiles bad_files_;
-  SilenceWatch silence_;
   std::map<uint32_t, std::string> reasons_;  // of the files that this rank could not read
   StepSource source_;
   Update update_;

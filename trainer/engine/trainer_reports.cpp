@@ -34,17 +34,17 @@ StepSummary Trainer::summarize() const {
   StepMetrics& m = summary.metrics;
   m.step = progress_.step;
   m.time_s = progress_.elapsed_s;
-  m.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.dataset.size());
+  m.passes = static_cast<double>(progress_.draws) / static_cast<double>(dataset().size());
   m.draws = progress_.draws;
-  m.loss_per_token = ratio(since_log_.loss, since_log_.tokens);
-  m.cer = ratio(since_log_.edits, since_log_.reference_length);
-  m.drawn_cer = ratio(since_log_.clipped_cer, since_log_.draws - since_log_.failures - since_log_.infeasible);
-  m.target_cer = target_of(parts_.sampler.report().at("domains"));
+  m.loss = ratio(since_log_.loss, since_log_.normalizer);
+  for (const RatioTerm& term : terms().ratios)
+    m.ratios.push_back(ratio(since_log_.task[term.numerator], since_log_.task[term.denominator]));
+  m.drawn_error = ratio(since_log_.error, since_log_.num_measured());
+  m.target_error = target_of(parts_.sampler.report().at("domains"));
   m.lr = lr_;
   m.grad_norm = gradient_norm_;
-  m.audio_s = progress_.audio_s;
-  m.audio_s_per_s = ratio(since_log_.audio_s, progress_.elapsed_s - last_log_elapsed_s_);
-  m.blank_share = ratio(since_log_.blank_frames, since_log_.frames);
+  m.cost = progress_.cost;
+  m.cost_per_s = ratio(since_log_.cost, progress_.elapsed_s - last_log_elapsed_s_);
   m.phase_s = phases_;
   m.skipped = progress_.skipped;
   m.unreadable = static_cast<uint64_t>(since_log_.failures);
@@ -86,16 +86,16 @@ void Trainer::report_quarantine() {
   const nlohmann::json report = parts_.sampler.report();
   for (const auto& domain : report.at("domains"))
     count += domain.value("quarantined", uint64_t{0}) + domain.value("bad_files", uint64_t{0});
-  if (count > 0)
-    parts_.run_log.note(progress_.step, concat(count,
-                                               " utterance(s) look wrongly labelled or cannot be read; rehearse"
-                                               " quarantine ",
-                                               parts_.options.folder, " lists them"));
+  if (count == 0) return;
+  std::string line = concat(count, " ", terms().example, "(s) look wrongly labelled or cannot be read");
+  if (const std::string& verb = terms().quarantine_verb; !verb.empty())
+    line += concat("; rehearse ", verb, " ", parts_.options.folder, " lists them");
+  parts_.run_log.note(progress_.step, line);
 }
 
 // Files that training cannot use any more or can again, and the first draw that augmentation made too short.
 void Trainer::report_files(const std::vector<Observation>& observations) {
-  const auto path_of = [&](uint32_t utterance) { return rehearse::quoted(parts_.dataset.name_of(utterance)); };
+  const auto path_of = [&](uint32_t utterance) { return rehearse::quoted(dataset().name_of(utterance)); };
   const BadFiles::Changes changes = bad_files_.observe(observations);
   for (const uint32_t utterance : changes.bad) {
     const auto own = reasons_.find(utterance);
@@ -112,15 +112,12 @@ void Trainer::report_files(const std::vector<Observation>& observations) {
   if (first == observations.end()) return;
   has_said_infeasible_ = true;
   parts_.run_log.note(progress_.step,
-                      concat("warning: ", path_of(first->draw.utterance),
-                             ": expected at least as many output frames as its text needs; found fewer in this draw,"
-                             " which teaches nothing; such draws are counted as \"infeasible\"; lower the speed in"
-                             " data.augment or the stride of the model"));
+                      concat("warning: ", path_of(first->draw.utterance), ": ", terms().infeasible_note));
 }
 
 // They count as wrong from end to end, which looks like a model that fails.
-void Trainer::report_unreadable(const std::vector<UtteranceScore>& scores) {
-  const auto is_bad = [](const UtteranceScore& score) { return !score.failure.empty(); };
+void Trainer::report_unreadable(const std::vector<ExampleScore>& scores) {
+  const auto is_bad = [](const ExampleScore& score) { return !score.failure.empty(); };
   const auto first = std::ranges::find_if(scores, is_bad);
   if (first == scores.end()) return;
   parts_.run_log.note(progress_.step,
@@ -128,54 +125,52 @@ void Trainer::report_unreadable(const std::vector<UtteranceScore>& scores) {
                              " files cannot be read and count as wrong, e.g. ", first->failure));
 }
 
-// An average CER of 100 % does not say that there is no text at all.
-void Trainer::report_silence(const std::vector<UtteranceScore>& scores) {
-  const auto says_something = [](const UtteranceScore& score) { return !score.is_empty; };
-  if (scores.empty() || std::ranges::any_of(scores, says_something)) return;
-  parts_.run_log.note(progress_.step,
-                      concat("warning: validation: all ", scores.size(),
-                             " hypotheses are empty, the model says nothing; if it stays so: ", what_to_try()));
-}
-
 void Trainer::validate() {
   progress_.last_validation_s = progress_.elapsed_s;
   progress_.validated_step = progress_.step;
   if (!parts_.validation) return;
   const TraceSpan span(lane(), "validate");
+  Task& task = parts_.model.task();
   const auto scores = [&] {
-    const AveragedWeights averaged(update_, parts_.recognizer.arena());
+    const AveragedWeights averaged(update_, parts_.model.arena());
     const int threads = std::max(parts_.options.loader_threads, at::get_num_threads());
-    return score_corpus(parts_.recognizer, *parts_.validation, parts_.readers,
-                        {parts_.options.validation_batch_s, threads}, parts_.communicator);
+    return score_set(task, *parts_.validation,
+                     {.batch_cost = parts_.options.validation_batch, .loader_threads = threads}, parts_.communicator);
   }();
   report_unreadable(scores);
-  report_silence(scores);
+  for (const std::string& remark : task.remarks_on(scores)) parts_.run_log.note(progress_.step, remark);
+  const ValidationMetrics metrics = metrics_of(scores);
+  if (metrics.sets.empty()) return;  // no rate of nothing is kept
+  const bool is_better = progress_.best < 0 || metrics.best_of() < progress_.best;
+  if (is_better) progress_.best = metrics.best_of();
+  progress_.validations_without_gain = is_better ? 0 : progress_.validations_without_gain + 1;
+  parts_.run_log.validation(metrics, progress_.best);
+  if (is_better && parts_.options.keep_best) save(true);
+}
+
+ValidationMetrics Trainer::metrics_of(const std::vector<ExampleScore>& scores) const {
   ValidationMetrics metrics;
   metrics.step = progress_.step;
   metrics.time_s = progress_.elapsed_s;
-  double cer = 0, wer = 0;
-  for (const DomainScore& domain : scores_by_domain(*parts_.validation, scores)) {
-    metrics.sets.push_back({domain.domain, domain.domain, domain.utterances, domain.hours, domain.characters.rate(),
-                            domain.words.rate(), domain.loss_per_token});
-    cer += domain.characters.rate();
-    wer += domain.words.rate();
+  metrics.macro.resize(terms().scores.size());
+  for (const DomainScore& domain : scores_by_domain(parts_.validation->dataset, scores)) {
+    ValidationSet& set = metrics.sets.emplace_back();
+    set = {domain.domain, domain.domain, domain.examples, domain.cost * terms().size_per_cost, {}, domain.loss};
+    for (size_t i = 0; i < metrics.macro.size(); ++i) {
+      set.scores.push_back(score_of(domain.sums, terms().scores[i]));
+      metrics.macro[i] += set.scores.back();
+    }
   }
-  if (metrics.sets.empty()) return;  // no rate of nothing is kept
-  const auto count = static_cast<double>(metrics.sets.size());
-  metrics.macro_cer = cer / count;
-  metrics.macro_wer = wer / count;
-  const bool is_better = progress_.best_cer < 0 || metrics.macro_cer < progress_.best_cer;
-  if (is_better) progress_.best_cer = metrics.macro_cer;
-  progress_.validations_without_gain = is_better ? 0 : progress_.validations_without_gain + 1;
-  parts_.run_log.validation(metrics, progress_.best_cer);
-  if (is_better && parts_.options.keep_best) save(true);
+  for (double& mean : metrics.macro) mean /= static_cast<double>(std::max<size_t>(1, metrics.sets.size()));
+  return metrics;
 }
 
 std::string Trainer::why_done() const {
   const BudgetOptions& budget = parts_.options.budget;
   if (budget_share() < 1)
     return concat("this run stopped early at step ", progress_.step, ", after ", progress_.validations_without_gain,
-                  " validations without a better macro CER; to train on, raise validation.early_stop_patience");
+                  " validations without a better macro ", terms().scores[0].title,
+                  "; to train on, raise validation.early_stop_patience");
   std::string set;
   const auto add = [&set](const char* key, double limit) {
     if (limit > 0) set += concat(set.empty() ? "" : ", ", "budget.", key, " ", limit);
@@ -202,8 +197,8 @@ void Trainer::report_cost() {
   (is_cpu ? cost.core_hours : cost.gpu_hours) = device_hours * (is_cpu ? std::max(1, at::get_num_threads()) : 1);
   cost.peak_rss_bytes = *std::max_element(peaks.begin(), peaks.end());
   cost.peak_rss_by_rank = peaks;
-  cost.audio_hours = progress_.audio_s / 3600;
-  cost.passes = static_cast<double>(progress_.draws) / static_cast<double>(parts_.dataset.size());
+  cost.size = progress_.cost * terms().size_per_cost;
+  cost.passes = static_cast<double>(progress_.draws) / static_cast<double>(dataset().size());
   cost.draws = progress_.draws;
   parts_.run_log.cost(cost);
 }

@@ -29,7 +29,7 @@ void Trainer::save(bool is_best) {
   const TraceSpan span(lane(), "save");
   const SavingPhase saving(parts_.communicator);  // a copy that takes long is no absence
   finish_saving();
-  Arena& arena = parts_.recognizer.arena();
+  Arena& arena = parts_.model.arena();
   const Update::Average weights{arena.parameters().cpu(), arena.buffers().cpu()};
   const std::vector<Update::NamedValues> own_state = update_.own_state();
   const std::vector<uint64_t> shard_digests = expect_sound(weights, own_state);
@@ -45,7 +45,7 @@ void Trainer::save(bool is_best) {
     contents.optimizer = state;
     if (average.parameters.defined()) {
       average = {average.parameters.cpu(), average.buffers.cpu()};
-      contents.ema = parts_.recognizer.weights(average.parameters, average.buffers);
+      contents.ema = parts_.model.weights(average.parameters, average.buffers);
     }
     writer_->save(std::move(contents), {is_best, asked, progress_.sound_step});
   }
@@ -56,9 +56,9 @@ void Trainer::save(bool is_best) {
 CheckpointContents Trainer::contents_of(const Update::Average& host_weights) const {
   CheckpointContents contents;
   contents.step = progress_.step;
-  contents.model = parts_.recognizer.weights(host_weights.parameters, host_weights.buffers);
+  contents.model = parts_.model.weights(host_weights.parameters, host_weights.buffers);
   nlohmann::json& values = contents.state.values;
-  values["arena"] = parts_.recognizer.arena().names();
+  values["arena"] = parts_.model.arena().names();
   values["guard"] = update_.guard().save();
   if (update_.loss_scale().is_used()) values["loss_scale"] = update_.loss_scale().save();
   source_.save(contents.state);
@@ -68,9 +68,9 @@ CheckpointContents Trainer::contents_of(const Update::Average& host_weights) con
                         {"skipped", progress_.skipped},
                         {"not_finite_in_row", progress_.not_finite_in_row},
                         {"draws", progress_.draws},
-                        {"audio_s", progress_.audio_s},
+                        {terms().cost_key, progress_.cost},
                         {"elapsed_s", progress_.elapsed_s},
-                        {"best_cer", progress_.best_cer},
+                        {"best_" + terms().scores[0].key, progress_.best},
                         {"validations_without_gain", progress_.validations_without_gain},
                         {"last_validation_s", progress_.last_validation_s}};
   if (progress_.sound_step) values["progress"]["sound_step"] = *progress_.sound_step;
@@ -81,7 +81,7 @@ CheckpointContents Trainer::contents_of(const Update::Average& host_weights) con
 // digests of the ranks' slices of the optimizer state, where there are slices.
 std::vector<uint64_t> Trainer::expect_sound(const Update::Average& host_weights,
                                             const std::vector<Update::NamedValues>& own_state) {
-  const Arena& arena = parts_.recognizer.arena();
+  const Arena& arena = parts_.model.arena();
   StateDigest own;
   own.replicated = digest_of_weights(host_weights.parameters, host_weights.buffers);
   own.note_not_finite(name_of_not_finite(values_of(host_weights.parameters), arena.segments()));
@@ -150,12 +150,12 @@ void Trainer::report_saves() {
 }
 
 void Trainer::load(const LoadedCheckpoint& checkpoint) {
-  parts_.recognizer.load_weights(checkpoint, Recognizer::Weights::kTrained);
+  parts_.model.load_weights(checkpoint, Model::Weights::kTrained);
   const std::string where = (checkpoint.path / "state.json").string();
   try {
     const nlohmann::json& values = checkpoint.state.values;
     if (values.contains("arena"))
-      parts_.recognizer.arena().reorder(values.at("arena").get<std::vector<std::string>>(), where);
+      parts_.model.arena().reorder(values.at("arena").get<std::vector<std::string>>(), where);
     if (values.contains("guard")) update_.guard().load(values.at("guard"));
     if (update_.loss_scale().is_used()) update_.loss_scale().load(values.at("loss_scale"));
   } catch (const nlohmann::json::exception&) {
@@ -176,10 +176,10 @@ void Trainer::load(const LoadedCheckpoint& checkpoint) {
   else if (saved.object().contains("sound_step"))
     progress_.sound_step = saved.required_count("sound_step");
   progress_.draws = saved.required_count("draws");
-  progress_.audio_s = saved.required_number("audio_s");
+  progress_.cost = saved.required_number(terms().cost_key);
   progress_.elapsed_s = progress_.last_save_s = saved.required_number("elapsed_s");
-  const double best = saved.number("best_cer");  // null: NaN, of a validation without characters
-  progress_.best_cer = std::isnan(best) ? -1 : best;
+  const double best = saved.number("best_" + terms().scores[0].key);  // null: NaN, of a validation of nothing
+  progress_.best = std::isnan(best) ? -1 : best;
   progress_.validations_without_gain = static_cast<int64_t>(saved.required_count("validations_without_gain"));
   progress_.last_validation_s = saved.required_number("last_validation_s");
 }
@@ -187,14 +187,14 @@ void Trainer::load(const LoadedCheckpoint& checkpoint) {
 // Ranks must hold the same bits; a difference means broken hardware or a bug, and the run must not go on.
 void Trainer::compare_checksums() {
   const TraceSpan span(lane(), "compare checksums");
-  const Arena& arena = parts_.recognizer.arena();
+  const Arena& arena = parts_.model.arena();
   const uint64_t own = digest_of_weights(arena.parameters().cpu(), arena.buffers().cpu());
   expect_equal_digests(gather_values(parts_.communicator, own, "all_gather (checksum)"), progress_.step, "weights");
 }
 
 // The first thing on this rank that is not finite, as long as its gradient is its own; empty: none.
 std::string Trainer::own_not_finite() {
-  const Arena& arena = parts_.recognizer.arena();
+  const Arena& arena = parts_.model.arena();
   const auto look = [&](const char* what, const at::Tensor& anywhere, const std::vector<Segment>& segments) {
     const std::string name = name_of_not_finite(values_of(anywhere.cpu()), segments);
     return name.empty() ? name : concat(what, name);

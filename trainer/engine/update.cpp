@@ -81,8 +81,8 @@ std::vector<Segment> Update::own_segments() const {
 
 Update::Result Update::apply(const StepTally& total, double gradient_squares, double lr, uint64_t index) {
   Result result;
-  if (total.tokens <= 0) return result;
-  const double normalizer = total.tokens * loss_scale_.factor();
+  if (total.normalizer <= 0) return result;
+  const double normalizer = total.normalizer * loss_scale_.factor();
   result.gradient_norm = std::sqrt(gradient_squares) / normalizer;
   result.outcome = Outcome::kLeftOut;
   if (!std::isfinite(result.gradient_norm) || !std::isfinite(total.loss)) {
@@ -95,7 +95,7 @@ Update::Result Update::apply(const StepTally& total, double gradient_squares, do
     return result;
   }
   loss_scale_.count_finite();
-  result.reason = guard_.judge(total.loss / total.tokens, result.gradient_norm);
+  result.reason = guard_.judge(total.loss / total.normalizer, result.gradient_norm);
   if (!result.reason.empty()) return result;
   result.outcome = Outcome::kApplied;
   const double clip = options_.clip_norm;

@@ -19,12 +19,13 @@ namespace {
 using nlohmann::json;
 
 struct Phase {
-  const char* name;
+  const char* name;  // empty: the task's own
   double PhaseSeconds::*seconds;
+  std::string key(const TaskTerms& terms) const { return *name ? name : terms.loss_phase; }
 };
 constexpr std::array<Phase, 7> kPhases = {{{"data", &PhaseSeconds::data},
                                            {"forward", &PhaseSeconds::forward},
-                                           {"ctc", &PhaseSeconds::ctc},
+                                           {"", &PhaseSeconds::loss},
                                            {"backward", &PhaseSeconds::backward},
                                            {"communication", &PhaseSeconds::communication},
                                            {"update", &PhaseSeconds::update},
@@ -38,28 +39,28 @@ StartMetrics read_start(const JsonFields& fields) {
   start.ranks = fields.count("ranks");
   start.threads = fields.count("threads");
   start.versions = fields.child("versions").texts();
-  start.overlap = fields.value("overlap");
+  start.task = fields.text("task");
+  if (start.task.empty()) start.task = kFirstTask;
   return start;
 }
 
-StepMetrics read_step(const JsonFields& fields) {
+StepMetrics read_step(const JsonFields& fields, const TaskTerms& terms) {
   StepMetrics step;
   step.step = fields.required_count("step");
   step.time_s = fields.number("time_s");
   step.passes = fields.number("passes");
   step.draws = fields.count("draws");
-  step.loss_per_token = fields.number("loss_per_token");
-  if (std::isnan(step.loss_per_token)) step.loss_per_token = fields.number("loss");  // its name before
-  step.cer = fields.number("cer");
-  step.drawn_cer = fields.number("drawn_cer");
-  step.target_cer = fields.number("target_cer");
+  step.loss = fields.number(terms.loss_key);
+  if (std::isnan(step.loss)) step.loss = fields.number("loss");  // its name before
+  for (const RatioTerm& ratio : terms.ratios) step.ratios.push_back(fields.number(ratio.key));
+  step.drawn_error = fields.number("drawn_" + terms.error_key);
+  step.target_error = fields.number("target_" + terms.error_key);
   step.lr = fields.number("lr");
   step.grad_norm = fields.number("grad_norm");
-  step.audio_s = fields.number("audio_s");
-  step.audio_s_per_s = fields.number("audio_s_per_s");
-  step.blank_share = fields.number("blank_share");
+  step.cost = fields.number(terms.cost_key);
+  step.cost_per_s = fields.number(terms.cost_key + "_per_s");
   JsonFields phases = fields.child("phase_s");
-  for (const Phase& phase : kPhases) step.phase_s.*phase.seconds = phases.number(phase.name);
+  for (const Phase& phase : kPhases) step.phase_s.*phase.seconds = phases.number(phase.key(terms));
   step.skipped = fields.count("skipped");
   step.unreadable = fields.count("unreadable");
   step.infeasible = fields.count("infeasible");
@@ -74,7 +75,7 @@ DomainsMetrics read_domains(const JsonFields& fields) {
   return metrics;
 }
 
-ValidationMetrics read_validation(const JsonFields& fields) {
+ValidationMetrics read_validation(const JsonFields& fields, const TaskTerms& terms) {
   ValidationMetrics validation;
   validation.step = fields.required_count("step");
   validation.time_s = fields.number("time_s");
@@ -82,18 +83,17 @@ ValidationMetrics read_validation(const JsonFields& fields) {
     JsonFields set(item, fields.where() + ": sets");
     validation.sets.push_back({.name = set.required_text("name"),
                                .domain = set.text("domain"),
-                               .utterances = set.count("utterances"),
-                               .hours = set.number("hours"),
-                               .cer = set.number("cer"),
-                               .wer = set.number("wer"),
-                               .loss_per_token = set.number("loss_per_token")});
+                               .examples = set.count(terms.examples),
+                               .size = set.number(terms.size_key),
+                               .scores = {},
+                               .loss = set.number(terms.loss_key)});
+    for (const ScoreTerm& score : terms.scores) validation.sets.back().scores.push_back(set.number(score.key));
   }
-  validation.macro_cer = fields.number("macro_cer");
-  validation.macro_wer = fields.number("macro_wer");
+  for (const ScoreTerm& score : terms.scores) validation.macro.push_back(fields.number("macro_" + score.key));
   return validation;
 }
 
-CostMetrics read_cost(const JsonFields& fields) {
+CostMetrics read_cost(const JsonFields& fields, const TaskTerms& terms) {
   std::vector<double> peaks;
   for (const json& one : fields.list("peak_rss_by_rank")) {
     if (!one.is_number()) fields.fail("peak_rss_by_rank", "a list of numbers");
@@ -105,7 +105,7 @@ CostMetrics read_cost(const JsonFields& fields) {
           .gpu_hours = fields.number("gpu_hours"),
           .peak_rss_bytes = fields.number("peak_rss_bytes"),
           .peak_rss_by_rank = std::move(peaks),
-          .audio_hours = fields.number("audio_hours"),
+          .size = fields.number(terms.run_size_key),
           .passes = fields.number("passes"),
           .draws = fields.count("draws")};
 }
@@ -113,18 +113,20 @@ CostMetrics read_cost(const JsonFields& fields) {
 void add_line(Metrics& metrics, const json& line, const std::string& where) {
   JsonFields fields(line, where);
   const std::string kind = fields.required_text("kind");
+  const TaskTerms& terms = terms_of(metrics.task);
   if (kind == "start") {
     metrics.starts.push_back(read_start(fields));
+    metrics.task = metrics.starts.back().task;
   } else if (kind == "step") {
-    metrics.steps.push_back(read_step(fields));
+    metrics.steps.push_back(read_step(fields, terms));
   } else if (kind == "domains") {
     metrics.domains.push_back(read_domains(fields));
   } else if (kind == "validation") {
-    metrics.validations.push_back(read_validation(fields));
+    metrics.validations.push_back(read_validation(fields, terms));
   } else if (kind == "note") {
     metrics.notes.push_back({fields.required_count("step"), fields.text("text")});
   } else if (kind == "cost") {
-    metrics.cost = read_cost(fields);
+    metrics.cost = read_cost(fields, terms);
   } else {
     fields.fail("kind", "start, step, domains, validation, note or cost");
   }
@@ -141,6 +143,10 @@ std::string_view for_each_line(std::string_view text, Visit visit) {
   }
 }
 
+double at_or_unknown(const std::vector<double>& values, size_t i) {
+  return i < values.size() ? values[i] : kUnknown;
+}
+
 bool is_object(std::string_view text) {
   return json::parse(text, nullptr, false).is_object();
 }
@@ -148,64 +154,62 @@ bool is_object(std::string_view text) {
 }  // namespace
 
 json metrics_line(const StartMetrics& start) {
-  return {{"kind", "start"},
-          {"step", start.step},
-          {"config_hash", start.config_hash},
-          {"device", start.device},
-          {"ranks", start.ranks},
-          {"threads", start.threads},
-          {"versions", start.versions},
-          {"unknown_characters", start.unknown_characters},
-          {"annotations", start.annotations},
-          {"overlap", start.overlap}};
+  json line = {{"kind", "start"},           {"step", start.step},   {"config_hash", start.config_hash},
+               {"device", start.device},    {"ranks", start.ranks}, {"threads", start.threads},
+               {"versions", start.versions}};
+  if (start.task != kFirstTask) line["task"] = start.task;
+  line.update(start.task_facts);
+  return line;
 }
 
-json metrics_line(const StepMetrics& step) {
+json metrics_line(const StepMetrics& step, const TaskTerms& terms) {
   json phases = json::object();
-  for (const Phase& phase : kPhases) phases[phase.name] = step.phase_s.*phase.seconds;
-  return {{"kind", "step"},
-          {"step", step.step},
-          {"time_s", step.time_s},
-          {"passes", step.passes},
-          {"draws", step.draws},
-          {"loss_per_token", step.loss_per_token},
-          {"cer", step.cer},
-          {"drawn_cer", step.drawn_cer},
-          {"target_cer", step.target_cer},
-          {"lr", step.lr},
-          {"grad_norm", step.grad_norm},
-          {"audio_s", step.audio_s},
-          {"audio_s_per_s", step.audio_s_per_s},
-          {"blank_share", step.blank_share},
-          {"phase_s", std::move(phases)},
-          {"skipped", step.skipped},
-          {"unreadable", step.unreadable},
-          {"infeasible", step.infeasible}};
+  for (const Phase& phase : kPhases) phases[phase.key(terms)] = step.phase_s.*phase.seconds;
+  json line = {{"kind", "step"},
+               {"step", step.step},
+               {"time_s", step.time_s},
+               {"passes", step.passes},
+               {"draws", step.draws},
+               {terms.loss_key, step.loss},
+               {"drawn_" + terms.error_key, step.drawn_error},
+               {"target_" + terms.error_key, step.target_error},
+               {"lr", step.lr},
+               {"grad_norm", step.grad_norm},
+               {terms.cost_key, step.cost},
+               {terms.cost_key + "_per_s", step.cost_per_s},
+               {"phase_s", std::move(phases)},
+               {"skipped", step.skipped},
+               {"unreadable", step.unreadable},
+               {"infeasible", step.infeasible}};
+  for (size_t i = 0; i < terms.ratios.size(); ++i) line[terms.ratios[i].key] = at_or_unknown(step.ratios, i);
+  return line;
 }
 
 json metrics_line(const DomainsMetrics& domains) {
   return {{"kind", "domains"}, {"step", domains.step}, {"domains", domains.domains}};
 }
 
-json metrics_line(const ValidationMetrics& validation) {
-  json sets = json::array();
-  for (const ValidationSet& set : validation.sets)
+json metrics_line(const ValidationMetrics& validation, const TaskTerms& terms) {
+  json line = {{"kind", "validation"}, {"step", validation.step}, {"time_s", validation.time_s}};
+  json& sets = line["sets"] = json::array();
+  for (const ValidationSet& set : validation.sets) {
     sets.push_back({{"name", set.name},
                     {"domain", set.domain},
-                    {"utterances", set.utterances},
-                    {"hours", set.hours},
-                    {"cer", set.cer},
-                    {"wer", set.wer},
-                    {"loss_per_token", set.loss_per_token}});
-  return {{"kind", "validation"},    {"step", validation.step},           {"time_s", validation.time_s},
-          {"sets", std::move(sets)}, {"macro_cer", validation.macro_cer}, {"macro_wer", validation.macro_wer}};
+                    {terms.examples, set.examples},
+                    {terms.size_key, set.size},
+                    {terms.loss_key, set.loss}});
+    for (size_t i = 0; i < terms.scores.size(); ++i) sets.back()[terms.scores[i].key] = at_or_unknown(set.scores, i);
+  }
+  for (size_t i = 0; i < terms.scores.size(); ++i)
+    line["macro_" + terms.scores[i].key] = at_or_unknown(validation.macro, i);
+  return line;
 }
 
 json metrics_line(const NoteMetrics& note) {
   return {{"kind", "note"}, {"step", note.step}, {"text", note.text}};
 }
 
-json metrics_line(const CostMetrics& cost) {
+json metrics_line(const CostMetrics& cost, const TaskTerms& terms) {
   return {{"kind", "cost"},
           {"step", cost.step},
           {"wall_s", cost.wall_s},
@@ -213,12 +217,13 @@ json metrics_line(const CostMetrics& cost) {
           {"gpu_hours", cost.gpu_hours},
           {"peak_rss_bytes", cost.peak_rss_bytes},
           {"peak_rss_by_rank", cost.peak_rss_by_rank},
-          {"audio_hours", cost.audio_hours},
+          {terms.run_size_key, cost.size},
           {"passes", cost.passes},
           {"draws", cost.draws}};
 }
 
-MetricsWriter::MetricsWriter(FileLayer& files, fs::path path) : files_(files), path_(std::move(path)) {
+MetricsWriter::MetricsWriter(FileLayer& files, fs::path path, const TaskTerms& terms)
+    : files_(files), path_(std::move(path)), terms_(terms) {
   if (fs::exists(path_)) {
     std::string text = read_text(path_);
     const std::string_view tail = for_each_line(text, [](std::string_view, size_t) {});

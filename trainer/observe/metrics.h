@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "trainer/base/files.h"
+#include "trainer/observe/terms.h"
 
 namespace rehearse {
 
@@ -19,7 +20,7 @@ constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();  // writte
 struct PhaseSeconds {
   double data = 0;
   double forward = 0;
-  double ctc = 0;
+  double loss = 0;  // behind the model
   double backward = 0;
   double communication = 0;
   double update = 0;
@@ -34,29 +35,27 @@ struct StartMetrics {
   uint64_t ranks = 0;
   uint64_t threads = 0;                         // per rank
   std::map<std::string, std::string> versions;  // name to version
-  nlohmann::json overlap;  // of training and validation (SetOverlap::to_json); null without the latter
-  // By set and domain: characters outside the vocabulary, and annotations (METRICS.md).
-  nlohmann::json unknown_characters = nlohmann::json::array(), annotations = nlohmann::json::array();
+  std::string task = kFirstTask;
+  nlohmann::json task_facts = nlohmann::json::object();  // what the task adds to the line
 };
 
 struct StepMetrics {
   uint64_t step = 0;
   double time_s = 0;  // of training since the run began, over all its resumes
   double passes = 0;
-  uint64_t draws = 0;                // since the run began
-  double loss_per_token = kUnknown;  // mean per target token since the previous line
-  double cer = kUnknown;             // Σ edits / Σ length of the draws since the previous line
-  double drawn_cer = kUnknown;       // mean over the same draws of min(1, edits / length)
-  double target_cer = kUnknown;      // what drawn_cer is held at, mean over domains by share
+  uint64_t draws = 0;              // since the run began
+  double loss = kUnknown;          // mean per unit of the normaliser since the previous line
+  std::vector<double> ratios;      // TaskTerms::ratios over the draws since the previous line
+  double drawn_error = kUnknown;   // mean over the same draws
+  double target_error = kUnknown;  // what drawn_error is held at, mean over domains by share
   double lr = kUnknown;
-  double grad_norm = kUnknown;      // before clipping
-  double audio_s = 0;               // since the run began
-  double audio_s_per_s = kUnknown;  // since the previous line
-  double blank_share = kUnknown;    // of frames whose best output is blank
+  double grad_norm = kUnknown;   // before clipping
+  double cost = 0;               // of what was loaded since the run began
+  double cost_per_s = kUnknown;  // since the previous line
   PhaseSeconds phase_s;
   uint64_t skipped = 0;     // updates left out because a gradient was not finite, since the run began
-  uint64_t unreadable = 0;  // draws since the previous line whose audio could not be read
-  uint64_t infeasible = 0;  // draws since the previous line with fewer frames than their text needs
+  uint64_t unreadable = 0;  // draws since the previous line that could not be loaded
+  uint64_t infeasible = 0;  // draws since the previous line from which, as drawn, nothing could be learned
 };
 
 struct DomainsMetrics {
@@ -67,19 +66,18 @@ struct DomainsMetrics {
 struct ValidationSet {
   std::string name;
   std::string domain;
-  uint64_t utterances = 0;
-  double hours = 0;
-  double cer = kUnknown;
-  double wer = kUnknown;
-  double loss_per_token = kUnknown;
+  uint64_t examples = 0;
+  double size = 0;             // TaskTerms::size_key
+  std::vector<double> scores;  // TaskTerms::scores
+  double loss = kUnknown;
 };
 
 struct ValidationMetrics {
   uint64_t step = 0;
   double time_s = 0;
   std::vector<ValidationSet> sets;
-  double macro_cer = kUnknown;  // mean over sets
-  double macro_wer = kUnknown;
+  std::vector<double> macro;                                              // of each score: mean over sets
+  double best_of() const { return macro.empty() ? kUnknown : macro[0]; }  // what decides which checkpoint is best
 };
 
 struct NoteMetrics {
@@ -94,31 +92,35 @@ struct CostMetrics {
   double gpu_hours = 0;
   double peak_rss_bytes = 0;  // of the largest rank
   std::vector<double> peak_rss_by_rank;
-  double audio_hours = 0;
+  double size = 0;  // of all that was loaded
   double passes = 0;
   uint64_t draws = 0;
 };
 
 // The JSON line of each; numbers that are not finite become null.
 nlohmann::json metrics_line(const StartMetrics& start);
-nlohmann::json metrics_line(const StepMetrics& step);
 nlohmann::json metrics_line(const DomainsMetrics& domains);
-nlohmann::json metrics_line(const ValidationMetrics& validation);
 nlohmann::json metrics_line(const NoteMetrics& note);
-nlohmann::json metrics_line(const CostMetrics& cost);
+// With the task's keys.
+nlohmann::json metrics_line(const StepMetrics& step, const TaskTerms& terms);
+nlohmann::json metrics_line(const ValidationMetrics& validation, const TaskTerms& terms);
+nlohmann::json metrics_line(const CostMetrics& cost, const TaskTerms& terms);
 
 // Appends to one metrics.jsonl. A line is in the file when write() returns. One thread at a time.
 class MetricsWriter {
  public:
   // Creates the file when absent; ends or removes a last line that a crash left unfinished. `files` must outlive this.
-  MetricsWriter(FileLayer& files, fs::path path);
+  MetricsWriter(FileLayer& files, fs::path path, const TaskTerms& terms);
   ~MetricsWriter();
   MetricsWriter(const MetricsWriter&) = delete;
   MetricsWriter& operator=(const MetricsWriter&) = delete;
 
   template <class Metrics>
   void write(const Metrics& metrics) {
-    append(metrics_line(metrics));
+    if constexpr (requires { metrics_line(metrics, terms_); })
+      append(metrics_line(metrics, terms_));
+    else
+      append(metrics_line(metrics));
   }
 
   struct Cut {
@@ -136,11 +138,13 @@ class MetricsWriter {
 
   FileLayer& files_;
   fs::path path_;
+  const TaskTerms& terms_;
   int descriptor_ = -1;
 };
 
 // All lines of one file, in file order by kind.
 struct Metrics {
+  std::string task = kFirstTask;  // of the last start
   std::vector<StartMetrics> starts;
   std::vector<StepMetrics> steps;
   std::vector<DomainsMetrics> domains;

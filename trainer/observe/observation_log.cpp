@@ -42,7 +42,7 @@ void ObservationWriter::write(uint64_t step, const std::vector<Observation>& obs
                               const std::vector<uint64_t>& ids) {
   json draws = json::array();
   for (const Observation& one : observations)
-    draws.push_back({hexadecimal(ids[one.draw.utterance]), one.cer, one.is_bad_file ? 1 : one.is_infeasible ? 2 : 0});
+    draws.push_back({hexadecimal(ids[one.draw.utterance]), one.error, one.is_bad_file ? 1 : one.is_infeasible ? 2 : 0});
   file_ << json({{"step", step}, {"draws", draws}}).dump() << std::endl;
   if (!file_)
     throw CommError(path_.string(), ": expected to write the observations of step ", step,
@@ -85,7 +85,7 @@ void ObservationReplay::replace(uint64_t step, std::vector<Observation>& observa
       throw DataError(path_.string(), ": step ", step, ", draw ", i, ": expected utterance ",
                       hexadecimal(records[i].id), "; found ", hexadecimal(ids[observations[i].draw.utterance]),
                       "; another configuration, seed or corpus?");
-    observations[i].cer = records[i].cer;
+    observations[i].error = records[i].error;
     observations[i].is_bad_file = records[i].is_bad_file;
     observations[i].is_infeasible = records[i].is_infeasible;
   }

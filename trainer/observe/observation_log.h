@@ -37,7 +37,7 @@ class ObservationReplay {
  private:
   struct Record {
     uint64_t id = 0;
-    double cer = 0;
+    double error = 0;
     bool is_bad_file = false;
     bool is_infeasible = false;
   };

@@ -20,12 +20,14 @@ struct StepSummary {
 std::string format_duration(double seconds);
 // "14.2%"; "-" when unknown.
 std::string format_percent(double share);
+// As the score is shown: "14.2%", or "0.0042" where it is no share.
+std::string format_score(double value, const ScoreTerm& term);
 // Two significant digits without a padded exponent: "1.9e-3", "0".
 std::string format_rate(double value);
 
 // At most `width` cells: the least important parts are left out first, then the end is cut.
-std::string status_line(const StepSummary& summary, size_t width);
+std::string status_line(const StepSummary& summary, const TaskTerms& terms, size_t width);
 // Everything, on one line.
-std::string log_line(const StepSummary& summary);
+std::string log_line(const StepSummary& summary, const TaskTerms& terms);
 
 }  // namespace rehearse

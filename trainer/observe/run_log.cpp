@@ -17,6 +17,27 @@ std::string host_name() {
   return name;
 }
 
+std::string table_of(const ValidationMetrics& validation, const TaskTerms& terms) {
+  std::vector<TextTable::Column> columns = {{"validation set", TextTable::kLeft}, {terms.examples}};
+  for (const ScoreTerm& score : terms.scores) columns.push_back({score.title});
+  columns.push_back({terms.loss_title});
+  TextTable table(columns);
+  std::vector<std::string> mean = {"macro average", ""};
+  for (const ValidationSet& set : validation.sets) {
+    std::vector<std::string> row = {set.domain, std::to_string(set.examples)};
+    for (size_t i = 0; i < terms.scores.size(); ++i) row.push_back(format_score(set.scores[i], terms.scores[i]));
+    char loss[32];
+    std::snprintf(loss, sizeof loss, "%.3f", set.loss);
+    row.emplace_back(loss);
+    table.add_row(row);
+  }
+  for (size_t i = 0; i < terms.scores.size(); ++i) mean.push_back(format_score(validation.macro[i], terms.scores[i]));
+  mean.emplace_back("");
+  table.add_rule();
+  table.add_row(mean);
+  return table.text();
+}
+
 }  // namespace
 
 double wall_clock() {
@@ -29,11 +50,12 @@ size_t terminal_width() {
   return 100;
 }
 
-RunLog::RunLog(const Options& options, Log& log) : options_(options), log_(log) {}
+RunLog::RunLog(const Options& options, Log& log, const TaskTerms& terms)
+    : options_(options), log_(log), terms_(terms) {}
 
 void RunLog::begin(uint64_t first_step) {
   if (options_.is_silent) return;
-  metrics_ = std::make_unique<MetricsWriter>(files_, options_.folder / "metrics.jsonl");
+  metrics_ = std::make_unique<MetricsWriter>(files_, options_.folder / "metrics.jsonl", terms_);
   if (const MetricsWriter::Cut cut = metrics_->cut_back_to(first_step); cut.damaged > 0)
     log_.warn("metrics.jsonl: ", cut.damaged, " damaged line(s) dropped, the rest is kept; first ", cut.first_damage);
   events_ = std::make_unique<EventWriter>(EventWriter::Options{options_.folder / "tensorboard", host_name(),
@@ -50,22 +72,21 @@ void RunLog::start(const StartMetrics& start) {
 
 void RunLog::step(const StepSummary& summary, bool is_logged) {
   if (options_.is_silent) return;
-  log_.status(status_line(summary, terminal_width()));
+  log_.status(status_line(summary, terms_, terminal_width()));
   if (!is_logged) return;
   const StepMetrics& m = summary.metrics;
   // By time: a run of hours is to be read by people. The last one is always there.
   if (summary.is_last || m.time_s - last_line_s_ >= options_.line_every_s) {
     last_line_s_ = m.time_s;
-    log_.info(log_line(summary));
+    log_.info(log_line(summary, terms_));
   }
   metrics_->write(m);
-  scalar("train/loss_per_token", m.step, m.loss_per_token);
-  scalar("train/cer", m.step, m.cer);
-  scalar("train/drawn_cer", m.step, m.drawn_cer);
+  scalar("train/" + terms_.loss_key, m.step, m.loss);
+  scalar("train/drawn_" + terms_.error_key, m.step, m.drawn_error);
+  for (size_t i = 0; i < m.ratios.size(); ++i) scalar("train/" + terms_.ratios[i].key, m.step, m.ratios[i]);
   scalar("train/lr", m.step, m.lr);
   scalar("train/grad_norm", m.step, m.grad_norm);
-  scalar("train/blank_share", m.step, m.blank_share);
-  scalar("speed/audio_s_per_s", m.step, m.audio_s_per_s);
+  scalar(concat("speed/", terms_.cost_key, "_per_s"), m.step, m.cost_per_s);
 }
 
 void RunLog::domains(const DomainsMetrics& domains) {
@@ -73,29 +94,24 @@ void RunLog::domains(const DomainsMetrics& domains) {
   metrics_->write(domains);
   for (const auto& domain : domains.domains) {
     const std::string name = domain.at("name");
-    for (const char* key : {"drawn_cer", "lambda", "share", "trim"})
+    for (const std::string& key :
+         {"drawn_" + terms_.error_key, std::string("lambda"), std::string("share"), std::string("trim")})
       if (domain.contains(key) && domain[key].is_number())
         scalar(concat("curriculum/", name, "/", key), domains.step, domain[key]);
   }
 }
 
-void RunLog::validation(const ValidationMetrics& validation, double best_cer) {
+void RunLog::validation(const ValidationMetrics& validation, double best) {
   if (options_.is_silent) return;
   metrics_->write(validation);
-  TextTable table({{"validation set", TextTable::kLeft}, {"utterances"}, {"CER"}, {"WER"}, {"loss/token"}});
-  char loss[32];
+  log_.info("step ", validation.step, ": validation (best macro ", terms_.scores[0].title, " so far ",
+            format_score(best, terms_.scores[0]), ")\n", table_of(validation, terms_));
   for (const ValidationSet& set : validation.sets) {
-    std::snprintf(loss, sizeof loss, "%.3f", set.loss_per_token);
-    table.add_row({set.domain, std::to_string(set.utterances), format_percent(set.cer), format_percent(set.wer), loss});
-    scalar("validation/cer/" + set.domain, validation.step, set.cer);
-    scalar("validation/wer/" + set.domain, validation.step, set.wer);
-    scalar("validation/loss_per_token/" + set.domain, validation.step, set.loss_per_token);
+    for (size_t i = 0; i < terms_.scores.size(); ++i)
+      scalar(concat("validation/", terms_.scores[i].key, "/", set.domain), validation.step, set.scores[i]);
+    scalar(concat("validation/", terms_.loss_key, "/", set.domain), validation.step, set.loss);
   }
-  table.add_rule();
-  table.add_row({"macro average", "", format_percent(validation.macro_cer), format_percent(validation.macro_wer), ""});
-  scalar("validation/macro_cer", validation.step, validation.macro_cer);
-  log_.info("step ", validation.step, ": validation (best macro CER so far ", format_percent(best_cer), ")\n",
-            table.text());
+  scalar("validation/macro_" + terms_.scores[0].key, validation.step, validation.best_of());
 }
 
 void RunLog::note(uint64_t step, const std::string& text) {

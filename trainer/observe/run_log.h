@@ -20,8 +20,8 @@ class RunLog {
     fs::path folder;          // of the run
     double line_every_s = 0;  // of training, between lines about steps in the log
   };
-  // `log` outlives it.
-  RunLog(const Options& options, Log& log);
+  // `log` and `terms` outlive it.
+  RunLog(const Options& options, Log& log, const TaskTerms& terms);
 
   // Before anything else is said: opens metrics and events; metrics behind the first step of this start are cut off.
   void begin(uint64_t first_step);
@@ -30,7 +30,7 @@ class RunLog {
   // The live line always, metrics and events when is_logged, and then a line in the log when it is time.
   void step(const StepSummary& summary, bool is_logged);
   void domains(const DomainsMetrics& domains);
-  void validation(const ValidationMetrics& validation, double best_cer);
+  void validation(const ValidationMetrics& validation, double best);
   void note(uint64_t step, const std::string& text);
   void cost(const CostMetrics& cost);
 
@@ -38,6 +38,7 @@ class RunLog {
   void scalar(const std::string& tag, uint64_t step, double value);
   Options options_;
   Log& log_;
+  const TaskTerms& terms_;
   FileLayer files_;
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<EventWriter> events_;

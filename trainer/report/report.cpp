@@ -84,7 +84,8 @@ std::string render_report(const ReportInput& input) {
   body += section(input.before && input.after ? "Before and after" : "Evaluation",
                   evaluation_tables(input.before, input.after));
   body += section("Training", training_curves(input.runs));
-  body += section("Drawn CER by domain", domain_curves(input.runs));
+  body += section(fmt::format("Drawn {} by domain", terms_of(input.runs[0].metrics.task).error_title),
+                  domain_curves(input.runs));
   if (!is_comparison) {
     const std::string table = validation_table(input.runs[0].metrics);
     if (!table.empty()) body += section("Last validation", "<section class=\"card\">" + table + "</section>\n");

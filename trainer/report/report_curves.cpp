@@ -56,12 +56,15 @@ std::string set_label(const ValidationMetrics& validation, const ValidationSet& 
 
 // One run: a curve for each set, and their mean.
 std::string validation_card(const ReportRun& run, const RunClock& clock) {
-  Chart chart{.label = "CER of each validation set", .x_label = clock.label(), .is_percent = true};
+  const TaskTerms& terms = terms_of(run.metrics.task);
+  const ScoreTerm& score = terms.scores.at(0);
+  Chart chart{
+      .label = score.title + " of each validation set", .x_label = clock.label(), .is_percent = score.is_percent};
   std::vector<LegendItem> legend;
   ChartSeries macro{"ink", ChartSeries::Look::kDashed, {}};
   for (const ValidationMetrics& validation : run.metrics.validations) {
     const double x = clock.at(0, validation.step, validation.time_s);
-    macro.points.push_back({x, validation.macro_cer});
+    macro.points.push_back({x, validation.best_of()});
     for (const ValidationSet& set : validation.sets) {
       const std::string label = set_label(validation, set);
       size_t i = 0;
@@ -70,7 +73,7 @@ std::string validation_card(const ReportRun& run, const RunClock& clock) {
         legend.push_back({series_color(i), label});
         chart.series.push_back({series_color(i), ChartSeries::Look::kDots, {}});
       }
-      chart.series[i].points.push_back({x, set.cer});
+      chart.series[i].points.push_back({x, set.scores.at(0)});
     }
   }
   if (chart.series.size() > 1) {
@@ -81,40 +84,47 @@ std::string validation_card(const ReportRun& run, const RunClock& clock) {
     const StepMetrics& last = run.metrics.steps.back();
     chart.x_end = clock.at(0, last.step, last.time_s);
   }
-  return html_card("Validation CER", "Σ edits / Σ length of each set", html_legend(legend) + draw_chart(chart));
+  return html_card("Validation " + score.title, score.hint + " of each set", html_legend(legend) + draw_chart(chart));
 }
 
 std::string macro_card(const Runs& runs, const RunClock& clock) {
-  Chart chart{.label = "macro CER of each run", .x_label = clock.label(), .is_percent = true};
+  const ScoreTerm& score = terms_of(runs[0].metrics.task).scores.at(0);
+  Chart chart{.label = fmt::format("macro {} of each run", score.title),
+              .x_label = clock.label(),
+              .is_percent = score.is_percent};
   for (size_t run = 0; run < runs.size(); ++run) {
     ChartSeries series{series_color(run), ChartSeries::Look::kDots, {}};
     for (const ValidationMetrics& validation : runs[run].metrics.validations)
-      series.points.push_back({clock.at(run, validation.step, validation.time_s), validation.macro_cer});
+      series.points.push_back({clock.at(run, validation.step, validation.time_s), validation.best_of()});
     chart.series.push_back(std::move(series));
   }
-  return html_card("Validation CER", "mean of the validation sets", html_legend(run_legend(runs)) + draw_chart(chart));
+  return html_card("Validation " + score.title, "mean of the validation sets",
+                   html_legend(run_legend(runs)) + draw_chart(chart));
 }
 
 std::string drawn_card(const ReportRun& run, const RunClock& clock) {
-  const std::vector<ChartPoint> raw = thinned(curve_of({run}, 0, clock, &StepMetrics::drawn_cer), kMaxPoints);
-  Chart chart{.label = "CER of the drawn utterances", .x_label = clock.label(), .is_percent = true};
+  const std::vector<ChartPoint> raw = thinned(curve_of({run}, 0, clock, &StepMetrics::drawn_error), kMaxPoints);
+  const TaskTerms& terms = terms_of(run.metrics.task);
+  Chart chart{.label = fmt::format("{} of the drawn {}", terms.error_title, terms.examples),
+              .x_label = clock.label(),
+              .is_percent = true};
   using Look = ChartSeries::Look;
-  if (!run.metrics.steps.empty()) chart.y_cap = 5 * run.metrics.steps.back().target_cer;
+  if (!run.metrics.steps.empty()) chart.y_cap = 5 * run.metrics.steps.back().target_error;
   chart.series.push_back({"c0", Look::kFaint, raw});
   chart.series.push_back({"c0", Look::kLine, smoothed(raw, kSmoothing)});
   chart.series.push_back(
-      {"ink", Look::kDashed, thinned(curve_of({run}, 0, clock, &StepMetrics::target_cer), kMaxPoints)});
-  return html_card("Drawn CER", "of what the sampler chose, over all domains",
+      {"ink", Look::kDashed, thinned(curve_of({run}, 0, clock, &StepMetrics::target_error), kMaxPoints)});
+  return html_card("Drawn " + terms.error_title, "of what the sampler chose, over all domains",
                    html_legend({{"c0", "drawn"}, {"ink", "target", true}}) + draw_chart(chart));
 }
 
 struct PhaseName {
-  const char* name;
+  const char* name;  // empty: the task's own
   double PhaseSeconds::*seconds;
 };
 constexpr std::array<PhaseName, 7> kPhases = {{{"data", &PhaseSeconds::data},
                                                {"forward", &PhaseSeconds::forward},
-                                               {"CTC", &PhaseSeconds::ctc},
+                                               {"", &PhaseSeconds::loss},
                                                {"backward", &PhaseSeconds::backward},
                                                {"communication", &PhaseSeconds::communication},
                                                {"update", &PhaseSeconds::update},
@@ -161,25 +171,20 @@ double RunClock::at(size_t run, uint64_t step, double time_s) const {
 
 std::string training_curves(const Runs& runs) {
   const RunClock clock(runs);
-  std::string cards = step_card(runs, clock,
-                                {.title = "Loss",
-                                 .hint = "per target token",
-                                 .field = &StepMetrics::loss_per_token,
-                                 .is_noisy = true,
-                                 .may_be_log = true});
+  const TaskTerms& terms = terms_of(runs[0].metrics.task);
+  std::string cards = step_card(
+      runs, clock,
+      {.title = "Loss", .hint = terms.loss_hint, .field = &StepMetrics::loss, .is_noisy = true, .may_be_log = true});
   cards += runs.size() == 1 ? validation_card(runs[0], clock) : macro_card(runs, clock);
   cards += runs.size() == 1 ? drawn_card(runs[0], clock)
                             : step_card(runs, clock,
-                                        {.title = "Drawn CER",
+                                        {.title = "Drawn " + terms.error_title,
                                          .hint = "of what the sampler chose, over all domains",
-                                         .field = &StepMetrics::drawn_cer,
+                                         .field = &StepMetrics::drawn_error,
                                          .is_noisy = true,
                                          .is_percent = true});
   cards += step_card(runs, clock,
-                     {.title = "Speed",
-                      .hint = "seconds of audio per second",
-                      .field = &StepMetrics::audio_s_per_s,
-                      .is_noisy = true});
+                     {.title = "Speed", .hint = terms.speed_hint, .field = &StepMetrics::cost_per_s, .is_noisy = true});
   cards += step_card(runs, clock, {.title = "Learning rate", .hint = "of each update", .field = &StepMetrics::lr});
   cards += step_card(runs, clock,
                      {.title = "Gradient norm",
@@ -199,7 +204,9 @@ std::string shares_of_time(const Runs& runs) {
     std::vector<LegendItem> legend;
     for (size_t i = 0; i < shares.size(); ++i) {
       const std::string color = i + 1 == shares.size() ? "none" : series_color(i);
-      const std::string text = fmt::format("{} {}", kPhases[i].name, format_percent(shares[i]));
+      const std::string text =
+          fmt::format("{} {}", *kPhases[i].name ? kPhases[i].name : terms_of(run.metrics.task).loss_phase_title,
+                      format_percent(shares[i]));
       if (shares[i] > 0)
         bar += fmt::format("<i class=\"{}\" style=\"width:{:.2f}%\" title=\"{}\"></i>", color, 100 * shares[i], text);
       legend.push_back({color, text});

@@ -25,7 +25,7 @@ const char* state_color(const std::string& state) {
 
 struct DomainPoint {
   double x = 0;
-  double drawn_cer = kUnknown;
+  double drawn_error = kUnknown;
   double target = kUnknown;
   std::string state;
 };
@@ -34,7 +34,7 @@ struct DomainHistory {
   std::string name;
   std::vector<std::vector<DomainPoint>> points;  // of each run
   nlohmann::json last;                           // the first run's latest report
-  double validation_cer = kUnknown;              // the first run's latest, of the set of this domain
+  double validation = kUnknown;                  // the first run's latest, of the set of this domain
 };
 
 // What a sampler does not report is unknown.
@@ -43,9 +43,10 @@ double number_in(const nlohmann::json& domain, const char* name) {
   return found != domain.end() && found->is_number() ? found->get<double>() : kUnknown;
 }
 
-DomainPoint domain_point(const nlohmann::json& domain, double x) {
-  DomainPoint point{.x = x, .drawn_cer = number_in(domain, "drawn_cer"), .target = number_in(domain, "target")};
-  if (number_in(domain, "drawn_window") == 0) point.drawn_cer = kUnknown;  // nothing observed yet
+DomainPoint domain_point(const nlohmann::json& domain, double x, const TaskTerms& terms) {
+  const std::string key = "drawn_" + terms.error_key;
+  DomainPoint point{.x = x, .drawn_error = number_in(domain, key.c_str()), .target = number_in(domain, "target")};
+  if (number_in(domain, "drawn_window") == 0) point.drawn_error = kUnknown;  // nothing observed yet
   auto state = domain.find("state");
   if (state != domain.end() && state->is_string()) point.state = state->get<std::string>();
   return point;
@@ -65,7 +66,7 @@ std::vector<DomainHistory> domain_histories(const Runs& runs, const RunClock& cl
         auto found = std::ranges::find(histories, name, &DomainHistory::name);
         if (found == histories.end())
           found = histories.insert(found, {name, std::vector<std::vector<DomainPoint>>(runs.size()), {}});
-        found->points[run].push_back(domain_point(domain, clock.at(run, line.step, time_s)));
+        found->points[run].push_back(domain_point(domain, clock.at(run, line.step, time_s), terms_of(metrics.task)));
         if (run == 0) found->last = domain;
       }
     }
@@ -73,7 +74,7 @@ std::vector<DomainHistory> domain_histories(const Runs& runs, const RunClock& cl
   if (!runs.empty() && !runs[0].metrics.validations.empty())
     for (const ValidationSet& set : runs[0].metrics.validations.back().sets) {
       const auto found = std::ranges::find(histories, set.domain, &DomainHistory::name);
-      if (found != histories.end()) found->validation_cer = set.cer;
+      if (found != histories.end()) found->validation = set.scores.empty() ? kUnknown : set.scores[0];
     }
   return histories;
 }
@@ -93,9 +94,9 @@ std::vector<ChartSeries> state_pieces(const std::vector<DomainPoint>& points) {
     const std::string color = state_color(points[i].state);
     if (pieces.empty() || pieces.back().color != color) {
       pieces.push_back({color, ChartSeries::Look::kLine, {}});
-      if (i > 0) pieces.back().points.push_back({points[i - 1].x, points[i - 1].drawn_cer});
+      if (i > 0) pieces.back().points.push_back({points[i - 1].x, points[i - 1].drawn_error});
     }
-    pieces.back().points.push_back({points[i].x, points[i].drawn_cer});
+    pieces.back().points.push_back({points[i].x, points[i].drawn_error});
   }
   return pieces;
 }
@@ -104,12 +105,12 @@ std::vector<ChartSeries> state_pieces(const std::vector<DomainPoint>& points) {
 bool is_pinned(const std::vector<DomainPoint>& points) {
   const auto half = static_cast<std::ptrdiff_t>(points.size() / 2);
   const auto pinned = std::count_if(points.begin() + half, points.end(), [](const DomainPoint& point) {
-    return point.state == "breadth" && point.drawn_cer > point.target;
+    return point.state == "breadth" && point.drawn_error > point.target;
   });
   return pinned * 2 > static_cast<std::ptrdiff_t>(points.size()) - half;
 }
 
-std::string domain_hint(const DomainHistory& history) {
+std::string domain_hint(const DomainHistory& history, const TaskTerms& terms) {
   const nlohmann::json& last = history.last;
   std::string hint;
   const auto add = [&](const std::string& text) { hint += (hint.empty() ? "" : " · ") + text; };
@@ -117,15 +118,19 @@ std::string domain_hint(const DomainHistory& history) {
   if (auto state = last.find("state"); state != last.end() && state->is_string()) add(state->get<std::string>());
   if (std::isfinite(number_in(last, "lambda"))) add(fmt::format("λ {:.1f}", number_in(last, "lambda")));
   if (number_in(last, "quarantined") > 0) add(fmt::format("{:.0f} quarantined", number_in(last, "quarantined")));
-  // What is learned by heart looks easy: the gap to speech that is not drawn tells.
-  if (const double gap = history.validation_cer - number_in(last, "table_cer"); std::isfinite(gap))
-    add(fmt::format("validation − table CER {:+.1f} points", 100 * gap));
-  if (is_pinned(history.points.front())) add("mostly held up by min_breadth: a higher target_cer suits this domain");
+  // What is learned by heart looks easy: the gap to what is not drawn tells.
+  const std::string table_key = "table_" + terms.error_key;
+  if (const double gap = history.validation - number_in(last, table_key.c_str()); std::isfinite(gap))
+    add(fmt::format("validation − table {} {:+.1f} points", terms.error_title, 100 * gap));
+  if (is_pinned(history.points.front()))
+    add(fmt::format("mostly held up by min_breadth: a higher target_{} suits this domain", terms.error_key));
   return hint;
 }
 
-std::string domain_card(const DomainHistory& history, const RunClock& clock) {
-  Chart chart{.label = "drawn CER of " + history.name, .x_label = clock.label(), .is_percent = true};
+std::string domain_card(const DomainHistory& history, const RunClock& clock, const TaskTerms& terms) {
+  Chart chart{.label = fmt::format("drawn {} of {}", terms.error_title, history.name),
+              .x_label = clock.label(),
+              .is_percent = true};
   chart.y_cap = 5 * number_in(history.last, "target");  // the start, at nearly 100 %, would hide how well it is held
   ChartSeries target{"ink", ChartSeries::Look::kDashed, {}};
   for (size_t run = 0; run < history.points.size(); ++run) {
@@ -135,12 +140,12 @@ std::string domain_card(const DomainHistory& history, const RunClock& clock) {
     std::vector<ChartSeries> pieces = state_pieces(points);
     if (history.points.size() > 1) {
       pieces = {{series_color(run), ChartSeries::Look::kLine, {}}};
-      for (const DomainPoint& point : points) pieces[0].points.push_back({point.x, point.drawn_cer});
+      for (const DomainPoint& point : points) pieces[0].points.push_back({point.x, point.drawn_error});
     }
     chart.series.insert(chart.series.end(), pieces.begin(), pieces.end());
   }
   chart.series.push_back(std::move(target));
-  return html_card(history.name, domain_hint(history), draw_chart(chart));
+  return html_card(history.name, domain_hint(history, terms), draw_chart(chart));
 }
 
 }  // namespace
@@ -164,7 +169,7 @@ std::string domain_curves(const Runs& runs) {
     legend.push_back({"none", "not controlled (uniform or held)"});
   legend.push_back({"ink", "target", true});
   std::string html = html_legend(legend) + "<div class=\"grid2\">\n";
-  for (const DomainHistory& history : histories) html += domain_card(history, clock);
+  for (const DomainHistory& history : histories) html += domain_card(history, clock, terms_of(runs[0].metrics.task));
   return html + "</div>\n";
 }
 

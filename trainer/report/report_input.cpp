@@ -34,18 +34,19 @@ Evaluation parse_evaluation(const std::string& text, const std::string& file_nam
   Evaluation evaluation;
   evaluation.checkpoint = fields.text("checkpoint");
   evaluation.step = fields.count("step");
-  evaluation.normalizer = fields.text("normalizer");
-  evaluation.macro_cer = fields.number("macro_cer");
-  evaluation.macro_wer = fields.number("macro_wer");
+  if (const std::string task = fields.text("task"); !task.empty()) evaluation.task = task;
+  const TaskTerms& terms = terms_of(evaluation.task);
+  evaluation.note = fields.text("normalizer");
+  for (const ScoreTerm& score : terms.scores) evaluation.macro.push_back(fields.number("macro_" + score.key));
   for (const nlohmann::json& item : fields.list("sets")) {
     const JsonFields set(item, concat(file_name, ": sets[", evaluation.sets.size(), "]"));
     evaluation.sets.push_back({.manifest = set.required_text("manifest"),
                                .domain = set.text("domain"),
-                               .utterances = set.count("utterances"),
-                               .hours = set.number("hours"),
-                               .cer = read_interval(set, "cer"),
-                               .wer = read_interval(set, "wer"),
+                               .examples = set.count(terms.examples),
+                               .size = set.number(terms.size_key),
+                               .scores = {},
                                .is_in_training = set.boolean("in_training", false)});
+    for (const ScoreTerm& score : terms.scores) evaluation.sets.back().scores.push_back(read_interval(set, score.key));
   }
   return evaluation;
 }

@@ -30,20 +30,19 @@ struct RateInterval {
 struct EvaluatedSet {
   std::string manifest;
   std::string domain;
-  uint64_t utterances = 0;
-  double hours = 0;
-  RateInterval cer;
-  RateInterval wer;
+  uint64_t examples = 0;
+  double size = 0;                   // TaskTerms::size_key
+  std::vector<RateInterval> scores;  // TaskTerms::scores
   bool is_in_training = false;
 };
 
 struct Evaluation {
   std::string checkpoint;
   uint64_t step = 0;
-  std::string normalizer;
+  std::string task = kFirstTask;
+  std::string note;  // "text normalised by basic/2"; empty: none
   std::vector<EvaluatedSet> sets;
-  double macro_cer = kUnknown;
-  double macro_wer = kUnknown;
+  std::vector<double> macro;  // of each score
 };
 
 Evaluation read_evaluation(const fs::path& path);  // DataError "file: field: …"

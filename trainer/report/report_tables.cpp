@@ -30,17 +30,18 @@ std::string grouped(uint64_t value) {
 const ValidationMetrics* best_validation(const Metrics& metrics) {
   const ValidationMetrics* best = nullptr;
   for (const ValidationMetrics& validation : metrics.validations)
-    if (std::isfinite(validation.macro_cer) && (!best || validation.macro_cer < best->macro_cer)) best = &validation;
+    if (std::isfinite(validation.best_of()) && (!best || validation.best_of() < best->best_of())) best = &validation;
   return best;
 }
 
 // What both the tiles and the comparison show.
 struct Figures {
-  double final_cer = kUnknown, final_wer = kUnknown, best_cer = kUnknown;
+  std::vector<double> final;  // of each score
+  double best = kUnknown;     // of the first
   uint64_t best_step = 0, steps = 0, draws = 0;
-  double loss = kUnknown, drawn_cer = kUnknown, target_cer = kUnknown;  // the first two: mean of the last tenth
-  double passes = kUnknown, audio_hours = kUnknown, wall_s = kUnknown, core_hours = kUnknown, gpu_hours = kUnknown;
-  double audio_s_per_s = kUnknown, peak_rss_bytes = kUnknown;
+  double loss = kUnknown, drawn_error = kUnknown, target_error = kUnknown;  // the first two: mean of the last tenth
+  double passes = kUnknown, size = kUnknown, wall_s = kUnknown, core_hours = kUnknown, gpu_hours = kUnknown;
+  double cost_per_s = kUnknown, peak_rss_bytes = kUnknown;
 };
 
 double late_mean(const std::vector<StepMetrics>& steps, double StepMetrics::*field) {
@@ -56,12 +57,11 @@ double late_mean(const std::vector<StepMetrics>& steps, double StepMetrics::*fie
 
 Figures figures_of(const Metrics& metrics) {
   Figures figures;
-  if (!metrics.validations.empty()) {
-    figures.final_cer = metrics.validations.back().macro_cer;
-    figures.final_wer = metrics.validations.back().macro_wer;
-  }
+  const TaskTerms& terms = terms_of(metrics.task);
+  if (!metrics.validations.empty()) figures.final = metrics.validations.back().macro;
+  figures.final.resize(terms.scores.size(), kUnknown);
   if (const ValidationMetrics* best = best_validation(metrics)) {
-    figures.best_cer = best->macro_cer;
+    figures.best = best->best_of();
     figures.best_step = best->step;
   }
   if (!metrics.steps.empty()) {
@@ -70,11 +70,11 @@ Figures figures_of(const Metrics& metrics) {
     figures.draws = last.draws;
     figures.passes = last.passes;
     figures.wall_s = last.time_s;
-    figures.audio_hours = last.audio_s / 3600;
-    if (last.time_s > 0) figures.audio_s_per_s = last.audio_s / last.time_s;
-    figures.loss = late_mean(metrics.steps, &StepMetrics::loss_per_token);
-    figures.drawn_cer = late_mean(metrics.steps, &StepMetrics::drawn_cer);
-    figures.target_cer = last.target_cer;
+    figures.size = last.cost * terms.size_per_cost;
+    if (last.time_s > 0) figures.cost_per_s = last.cost / last.time_s;
+    figures.loss = late_mean(metrics.steps, &StepMetrics::loss);
+    figures.drawn_error = late_mean(metrics.steps, &StepMetrics::drawn_error);
+    figures.target_error = last.target_error;
   }
   if (metrics.cost) {
     figures.wall_s = metrics.cost->wall_s;
@@ -83,6 +83,11 @@ Figures figures_of(const Metrics& metrics) {
     figures.peak_rss_bytes = metrics.cost->peak_rss_bytes;
   }
   return figures;
+}
+
+// Hours have two digits here, pictures none.
+int size_digits(const TaskTerms& terms) {
+  return terms.size_digits > 0 ? 2 : 0;
 }
 
 std::string tile(const std::string& value, const std::string& text) {
@@ -95,25 +100,39 @@ std::string cost_text(const Figures& figures) {
   return "so far";
 }
 
-std::string interval_text(const RateInterval& rate) {
-  if (!std::isfinite(rate.rate)) return "–";
-  std::string text = format_percent(rate.rate);
-  if (std::isfinite(rate.low) && std::isfinite(rate.high))
-    text += fmt::format(" <small>[{:.1f}, {:.1f}]</small>", 100 * rate.low, 100 * rate.high);
-  return text;
+std::string score_text(double value, const ScoreTerm& term) {
+  return std::isfinite(value) ? format_score(value, term) : "–";
+}
+
+std::string interval_text(const RateInterval& rate, const ScoreTerm& term) {
+  std::string text = score_text(rate.rate, term);
+  if (!std::isfinite(rate.rate) || !std::isfinite(rate.low) || !std::isfinite(rate.high)) return text;
+  if (!term.is_percent) return text + fmt::format(" <small>[{:.4g}, {:.4g}]</small>", rate.low, rate.high);
+  return text + fmt::format(" <small>[{:.1f}, {:.1f}]</small>", 100 * rate.low, 100 * rate.high);
 }
 
 // In points. The half-width adds the two intervals as if the sets were independent, which is too wide for equal sets.
-std::string difference_text(const RateInterval& before, const RateInterval& after) {
+std::string difference_text(const RateInterval& before, const RateInterval& after, const ScoreTerm& term) {
   const double difference = after.rate - before.rate;
   if (!std::isfinite(difference)) return "–";
   const double half = std::hypot((before.high - before.low) / 2, (after.high - after.low) / 2);
   const std::string sign = difference < 0 ? "−" : "+";
-  std::string text = fmt::format("{}{:.1f}", sign, 100 * std::abs(difference));
+  const auto shown = [&](double value) {
+    return term.is_percent ? fmt::format("{:.1f}", 100 * value) : fmt::format("{:.4g}", value);
+  };
+  std::string text = sign + shown(std::abs(difference));
   if (!std::isfinite(half)) return text;
-  text += fmt::format(" <small>± {:.1f}</small>", 100 * half);
+  text += fmt::format(" <small>± {}</small>", shown(half));
   if (std::abs(difference) <= half) return text;
   return fmt::format("<span class=\"{}\">{}</span>", difference < 0 ? "good" : "bad", text);
+}
+
+// Cells of all scores, the best of the first one behind it.
+void add_scores(std::vector<std::string>& row, const std::vector<double>& scores, double best, const TaskTerms& terms) {
+  for (size_t i = 0; i < terms.scores.size(); ++i) {
+    row.push_back(score_text(scores.at(i), terms.scores[i]));
+    if (i == 0) row.push_back(score_text(best, terms.scores[i]));
+  }
 }
 
 struct SetPair {
@@ -155,51 +174,52 @@ std::string set_name(const EvaluatedSet& set) {
   return set.domain.empty() ? file_name(set.manifest) : set.domain + " · " + file_name(set.manifest);
 }
 
-using RateOfSet = RateInterval EvaluatedSet::*;
-
 // One kind of rate for all sets, and its mean.
-std::string rate_table(const std::vector<SetPair>& pairs, RateOfSet rate,
+std::string rate_table(const std::vector<SetPair>& pairs, size_t score, const TaskTerms& terms,
                        const std::optional<RateInterval>& macro_before,
                        const std::optional<RateInterval>& macro_after) {
   const RateInterval absent;
+  const ScoreTerm& term = terms.scores[score];
   // The rates come first: a phone shows the left of a table.
   const auto row_of = [&](const std::string& name, const RateInterval& old_rate, const RateInterval& new_rate) {
     std::vector<std::string> row = {name};
-    if (macro_before) row.push_back(interval_text(old_rate));
-    if (macro_after) row.push_back(interval_text(new_rate));
-    if (macro_before && macro_after) row.push_back(difference_text(old_rate, new_rate));
+    if (macro_before) row.push_back(interval_text(old_rate, term));
+    if (macro_after) row.push_back(interval_text(new_rate, term));
+    if (macro_before && macro_after) row.push_back(difference_text(old_rate, new_rate, term));
     return row;
   };
   std::vector<std::vector<std::string>> rows;
   for (const SetPair& pair : pairs) {
     const EvaluatedSet& set = pair.any();
     const std::string tag = *pair.tag() ? concat(" <span class=\"tag\">", pair.tag(), "</span>") : "";
-    rows.push_back(row_of(escape_html(set_name(set)) + tag, pair.before ? pair.before->*rate : absent,
-                          pair.after ? pair.after->*rate : absent));
-    rows.back().insert(rows.back().end(), {grouped(set.utterances), number_text(set.hours, 2)});
+    rows.push_back(row_of(escape_html(set_name(set)) + tag, pair.before ? pair.before->scores[score] : absent,
+                          pair.after ? pair.after->scores[score] : absent));
+    rows.back().insert(rows.back().end(), {grouped(set.examples), number_text(set.size, size_digits(terms))});
   }
   rows.push_back(row_of("mean of the sets", macro_before.value_or(absent), macro_after.value_or(absent)));
   for (std::string& cell : rows.back()) cell = "<b>" + cell + "</b>";
   rows.back().insert(rows.back().end(), {"", ""});
   const bool has_both = macro_before && macro_after;
-  std::vector<std::string> titles = has_both ? std::vector<std::string>{"set", "before", "after", "difference, points"}
-                                             : std::vector<std::string>{"set", "rate"};
-  titles.insert(titles.end(), {"utterances", "hours"});
+  std::vector<std::string> titles =
+      has_both
+          ? std::vector<std::string>{"set", "before", "after", term.is_percent ? "difference, points" : "difference"}
+          : std::vector<std::string>{"set", "rate"};
+  titles.insert(titles.end(), {terms.examples, terms.size_title});
   return html_table(titles, rows);
 }
 
 std::string checkpoint_text(const char* when, const std::optional<Evaluation>& evaluation) {
   if (!evaluation) return "";
-  return fmt::format("<p class=\"hint\">{}: {}, update {}, normaliser {}</p>", when,
-                     escape_html(evaluation->checkpoint), evaluation->step, escape_html(evaluation->normalizer));
+  return fmt::format("<p class=\"hint\">{}: {}, update {}{}</p>", when, escape_html(evaluation->checkpoint),
+                     evaluation->step, evaluation->note.empty() ? "" : ", normaliser " + escape_html(evaluation->note));
 }
 
-std::string interval_card(const std::vector<SetPair>& pairs, RateOfSet rate, const std::string& name, bool has_both) {
+std::string interval_card(const std::vector<SetPair>& pairs, size_t score, const std::string& name, bool has_both) {
   std::vector<IntervalRow> rows;
   for (const SetPair& pair : pairs) {
     IntervalRow row{.name = set_name(pair.any()), .marks = {}};
     const auto add = [&](const EvaluatedSet* set, const char* color) {
-      if (set) row.marks.push_back({color, (set->*rate).rate, (set->*rate).low, (set->*rate).high});
+      if (set) row.marks.push_back({color, set->scores[score].rate, set->scores[score].low, set->scores[score].high});
     };
     add(pair.before, has_both ? "none" : "c0");
     add(pair.after, "c0");
@@ -215,68 +235,97 @@ std::string summary_tiles(const ReportRun& run) {
   const Figures figures = figures_of(run.metrics);
   constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   std::string html = "<div class=\"tiles\">\n";
-  html += tile(percent_text(figures.final_cer), "final macro CER, WER " + percent_text(figures.final_wer));
-  html += tile(percent_text(figures.best_cer), fmt::format("best macro CER, after update {}", figures.best_step));
-  html += tile(percent_text(figures.drawn_cer), "drawn CER of late, target " + percent_text(figures.target_cer));
-  html += tile(number_text(figures.loss, 3), "loss of late, per target token");
+  const TaskTerms& terms = terms_of(run.metrics.task);
+  std::string final;
+  for (size_t i = 0; i < terms.scores.size(); ++i)
+    final += (i == 0 ? "final macro " + terms.scores[i].title
+                     : fmt::format(", {} {}", terms.scores[i].title, score_text(figures.final[i], terms.scores[i])));
+  html += tile(score_text(figures.final.at(0), terms.scores[0]), final);
+  html += tile(score_text(figures.best, terms.scores[0]),
+               fmt::format("best macro {}, after update {}", terms.scores[0].title, figures.best_step));
+  html += tile(percent_text(figures.drawn_error),
+               fmt::format("drawn {} of late, target {}", terms.error_title, percent_text(figures.target_error)));
+  html += tile(number_text(figures.loss, terms.loss_digits),
+               "loss of late" + (terms.loss_hint.empty() ? "" : ", " + terms.loss_hint));
   html += tile(number_text(figures.passes, 1), fmt::format("passes, {} draws", grouped(figures.draws)));
   html += tile(format_duration(figures.wall_s), "wall time, " + cost_text(figures));
-  html += tile(number_text(figures.audio_s_per_s, 0, " ×"),
-               "real time, " + number_text(figures.audio_hours, 1, " h of audio"));
+  html += tile(number_text(figures.cost_per_s, 0) + terms.speed_unit,
+               fmt::format("{}, {} {}", terms.speed_word, number_text(figures.size, terms.size_per_cost == 1 ? 0 : 1),
+                           terms.size_unit));
   if (std::isfinite(figures.peak_rss_bytes))
     html += tile(number_text(figures.peak_rss_bytes / kGibibyte, 2, " GiB"), "peak memory of a rank");
   return html + "</div>\n";
 }
 
 std::string comparison_table(const std::vector<ReportRun>& runs) {
+  const TaskTerms& terms = terms_of(runs.at(0).metrics.task);
+  const bool has_second = terms.scores.size() > 1;
   std::vector<std::vector<std::string>> rows;
   for (size_t i = 0; i < runs.size(); ++i) {
     const Figures figures = figures_of(runs[i].metrics);
     rows.push_back({fmt::format("<span class=\"swatch {}\"></span>{}", series_color(i), escape_html(runs[i].name)),
-                    percent_text(figures.final_cer), percent_text(figures.best_cer), percent_text(figures.final_wer),
-                    percent_text(figures.drawn_cer), grouped(figures.steps), number_text(figures.passes, 1),
-                    format_duration(figures.wall_s), cost_text(figures), number_text(figures.audio_s_per_s, 0)});
+                    score_text(figures.final.at(0), terms.scores.at(0)), score_text(figures.best, terms.scores[0]),
+                    has_second ? score_text(figures.final.at(1), terms.scores[1]) : "",
+                    percent_text(figures.drawn_error), grouped(figures.steps), number_text(figures.passes, 1),
+                    format_duration(figures.wall_s), cost_text(figures), number_text(figures.cost_per_s, 0)});
   }
-  return html_table(
-      {"run", "final CER", "best CER", "final WER", "drawn CER", "updates", "passes", "wall time", "cost", "audio-s/s"},
-      rows);
+  return html_table({"run", "final " + terms.scores.at(0).title, "best " + terms.scores[0].title,
+                     has_second ? "final " + terms.scores[1].title : "", "drawn " + terms.error_title, "updates",
+                     "passes", "wall time", "cost", terms.speed_title},
+                    rows);
 }
 
 std::string validation_table(const Metrics& metrics) {
   if (metrics.validations.empty()) return "";
+  const TaskTerms& terms = terms_of(metrics.task);
   const ValidationMetrics& last = metrics.validations.back();
   std::vector<std::vector<std::string>> rows;
   for (const ValidationSet& set : last.sets) {
-    double best = set.cer;
+    double best = set.scores.at(0);
     for (const ValidationMetrics& validation : metrics.validations)
       for (const ValidationSet& other : validation.sets)
-        if (other.name == set.name && other.domain == set.domain && !(other.cer >= best)) best = other.cer;
-    rows.push_back({escape_html(set.name), escape_html(set.domain), grouped(set.utterances), number_text(set.hours, 2),
-                    percent_text(set.cer), percent_text(best), percent_text(set.wer),
-                    number_text(set.loss_per_token, 3)});
+        if (other.name == set.name && other.domain == set.domain && !(other.scores.at(0) >= best))
+          best = other.scores[0];
+    rows.push_back({escape_html(set.name), escape_html(set.domain), grouped(set.examples),
+                    number_text(set.size, size_digits(terms))});
+    add_scores(rows.back(), set.scores, best, terms);
+    rows.back().push_back(number_text(set.loss, terms.loss_digits));
   }
   const ValidationMetrics* best = best_validation(metrics);
-  rows.push_back({"<b>mean of the sets</b>", "", "", "", "<b>" + percent_text(last.macro_cer) + "</b>",
-                  "<b>" + percent_text(best ? best->macro_cer : kUnknown) + "</b>",
-                  "<b>" + percent_text(last.macro_wer) + "</b>", ""});
-  return html_table({"set", "domain", "utterances", "hours", "CER", "best CER", "WER", "loss/token"}, rows);
+  rows.push_back({"mean of the sets", "", "", ""});
+  add_scores(rows.back(), last.macro, best ? best->best_of() : kUnknown, terms);
+  for (std::string& cell : rows.back())
+    if (!cell.empty()) cell = "<b>" + cell + "</b>";
+  rows.back().emplace_back("");
+  std::vector<std::string> titles = {"set", "domain", terms.examples, terms.size_title};
+  for (size_t i = 0; i < terms.scores.size(); ++i) {
+    titles.push_back(terms.scores[i].title);
+    if (i == 0) titles.push_back("best " + terms.scores[i].title);
+  }
+  titles.push_back(terms.loss_title);
+  return html_table(titles, rows);
 }
 
 std::string evaluation_tables(const std::optional<Evaluation>& before, const std::optional<Evaluation>& after) {
   if (!before && !after) return "";
   const bool has_both = before && after;
-  const auto macro = [](const std::optional<Evaluation>& evaluation, double Evaluation::*rate) {
-    return evaluation ? std::optional<RateInterval>({.rate = (*evaluation).*rate}) : std::nullopt;
+  const TaskTerms& terms = terms_of((after ? after : before)->task);
+  if (has_both && before->task != after->task)
+    throw DataError("--before and --after: expected evaluations of one task; found ", before->task, " and ",
+                    after->task);
+  const auto macro = [](const std::optional<Evaluation>& evaluation, size_t score) {
+    return evaluation ? std::optional<RateInterval>({.rate = evaluation->macro.at(score)}) : std::nullopt;
   };
   const std::vector<SetPair> pairs = pairs_of(before, after);
   std::string html = checkpoint_text("before", before) + checkpoint_text("after", after);
-  html += "<div class=\"grid2\">" + interval_card(pairs, &EvaluatedSet::cer, "CER", has_both) +
-          interval_card(pairs, &EvaluatedSet::wer, "WER", has_both) + "</div>\n";
+  html += "<div class=\"grid2\">";
+  for (size_t i = 0; i < terms.scores.size(); ++i)
+    if (terms.scores[i].is_percent) html += interval_card(pairs, i, terms.scores[i].title, has_both);
+  html += "</div>\n";
   html += "<section class=\"card\" style=\"margin-top:16px\">";
-  html += "<h4>CER</h4>" + rate_table(pairs, &EvaluatedSet::cer, macro(before, &Evaluation::macro_cer),
-                                      macro(after, &Evaluation::macro_cer));
-  html += "<h4>WER</h4>" + rate_table(pairs, &EvaluatedSet::wer, macro(before, &Evaluation::macro_wer),
-                                      macro(after, &Evaluation::macro_wer));
+  for (size_t i = 0; i < terms.scores.size(); ++i)
+    html += fmt::format("<h4>{}</h4>", terms.scores[i].title) +
+            rate_table(pairs, i, terms, macro(before, i), macro(after, i));
   html += "<p class=\"hint\">Brackets: 95 % intervals.";
   if (has_both)
     html +=

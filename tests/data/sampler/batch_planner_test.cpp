@@ -176,7 +176,10 @@ TEST(BatchPlanner, ReadsItsOptionsWithinTheirRanges) {
   ConfigNode batch = config.root().child("batch");
   ConfigNode curriculum = config.root().child("curriculum");
   const auto options = BatchPlanner::Options::from(batch, curriculum);
-  EXPECT_EQ(options.seconds, 40);
+  EXPECT_EQ(options.cost, 40);
+  Config other = Config::parse("batch: {seconds: 40, cost: 50}");
+  ConfigNode with_cost = other.root().child("batch"), nothing = other.root().child("curriculum");
+  EXPECT_EQ(BatchPlanner::Options::from(with_cost, nothing).cost, 50) << "the name of other tasks";
   EXPECT_EQ(options.micro_batches, 2);
   EXPECT_EQ(options.lag_steps, 3);
   EXPECT_EQ(options.window_steps, 2);

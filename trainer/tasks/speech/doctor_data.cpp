@@ -1,4 +1,4 @@
-#include "trainer/examine/doctor_data.h"
+#include "trainer/tasks/speech/doctor_data.h"
 
 #include <algorithm>
 #include <atomic>

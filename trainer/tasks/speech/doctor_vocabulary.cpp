@@ -1,4 +1,4 @@
-#include "trainer/examine/doctor_vocabulary.h"
+#include "trainer/tasks/speech/doctor_vocabulary.h"
 
 #include <cstdio>
 #include <map>

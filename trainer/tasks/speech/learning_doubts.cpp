@@ -1,4 +1,4 @@
-#include "trainer/engine/learning_doubts.h"
+#include "trainer/tasks/speech/learning_doubts.h"
 
 #include <algorithm>
 #include <cmath>

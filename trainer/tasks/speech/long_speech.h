@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <span>
 
-#include "trainer/engine/recognizer.h"
-#include "trainer/engine/transcript.h"
+#include "trainer/tasks/speech/speech_task.h"
+#include "trainer/tasks/speech/transcript.h"
 
 namespace rehearse {
 
-// Logits of all frames of one recording, mono at Recognizer::kSampleRateHz and of at least a tenth of a second. Windows
+// Logits of all frames of one recording, mono at SpeechTask::kSampleRateHz and of at least a tenth of a second. Windows
 // are put together by append_window. Call it without gradients.
-Logits logits_of(Recognizer& recognizer, std::span<const float> samples, const WindowOptions& options);
+Logits logits_of(SpeechTask& task, std::span<const float> samples, const WindowOptions& options);
 
 }  // namespace rehearse

@@ -20,7 +20,15 @@
 namespace rehearse {
 namespace {
 
-constexpr double kFullCer = CerTable::kMaxCer;
+// `data.train` of the checkpoint's configuration; empty where it has none.
+std::vector<std::string> training_manifests(const LoadedCheckpoint& checkpoint) {
+  const auto text = checkpoint.files.find("config.yaml");
+  if (text == checkpoint.files.end()) return {};
+  Config config = Config::parse(text->second, (checkpoint.path / "config.yaml").string());
+  return config.root().child("data").texts("train", {});
+}
+
+constexpr double kFullCer = ErrorTable::kMaxError;
 
 // The arrays of a checkpoint that speak of single utterances.
 struct Measured {
@@ -37,7 +45,7 @@ struct Measured {
           " curriculum.type: uniform from before it did; go on with that run for a pass first");
     Measured measured;
     Quarantine quarantine({}, {}, {});
-    quarantine.load(state, "sampler.quarantine");
+    quarantine.load(state, "sampler.quarantine", "cer");
     measured.records = quarantine.records();
     measured.cer = state.array<uint16_t>("sampler.table.cer");
     measured.visits = state.array<uint16_t>("sampler.table.visits");

@@ -1,4 +1,4 @@
-#include "trainer/engine/text_report.h"
+#include "trainer/tasks/speech/text_report.h"
 
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"

@@ -16,13 +16,14 @@
 #include "trainer/base/safetensors.h"
 #include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/device/device.h"
-#include "trainer/engine/long_speech.h"
+#include "trainer/engine/model.h"
 #include "trainer/engine/session.h"
+#include "trainer/tasks/speech/long_speech.h"
 
 namespace rehearse {
 namespace {
 
-constexpr int kRateHz = Recognizer::kSampleRateHz;
+constexpr int kRateHz = SpeechTask::kSampleRateHz;
 constexpr size_t kFewestSamples = kRateHz / 10;  // shorter files are padded with silence
 
 // Standard input is a file like others.
@@ -60,10 +61,10 @@ void expect_distinct_names(const TranscribeRequest& request) {
                         "; write their logits in two calls");
 }
 
-int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
+int transcribe_all(const TranscribeRequest& request, SpeechTask& task) {
   const at::NoGradGuard no_gradients;
   const AudioReaders readers(AudioReader::Context{.reads_pipes = true});
-  const int32_t blank = recognizer.tokenizer().size();  // behind the last token
+  const int32_t blank = task.tokenizer().size();  // behind the last token
   std::map<std::string, Logits> kept;
   int code = kExitOk;
   for (const std::string& path : request.files) {
@@ -78,11 +79,11 @@ int transcribe_all(const TranscribeRequest& request, Recognizer& recognizer) {
     }
     const double duration_s = static_cast<double>(samples.size()) / kRateHz;
     samples.resize(std::max(samples.size(), kFewestSamples));
-    Logits logits = logits_of(recognizer, samples, request.windows);
-    const auto tokens = greedy_tokens(logits, blank, recognizer.task().seconds_per_frame());
-    const std::string text = text_of(tokens, recognizer.tokenizer());
+    Logits logits = logits_of(task, samples, request.windows);
+    const auto tokens = greedy_tokens(logits, blank, task.seconds_per_frame());
+    const std::string text = text_of(tokens, task.tokenizer());
     if (request.as_json)
-      std::cout << transcript_json(path, duration_s, tokens, recognizer.tokenizer()).dump() << std::endl;
+      std::cout << transcript_json(path, duration_s, tokens, task.tokenizer()).dump() << std::endl;
     else
       std::cout << printable(path) << "\t" << printable(text) << std::endl;
     if (text.find_first_not_of(' ') == text.npos)
@@ -113,8 +114,8 @@ int transcribe(const TranscribeRequest& request) {
     at::set_num_threads(world.fair_threads());
     const Device device = Device::open(request.device, world, /*is_deterministic=*/true);
     const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(request.checkpoint, request.step), false);
-    const auto recognizer = Recognizer::from_checkpoint(checkpoint, device.torch());
-    return transcribe_all(request, *recognizer);
+    const auto model = Model::from_checkpoint(checkpoint, device.torch());
+    return transcribe_all(request, task_as<SpeechTask>(*model, "transcribe"));
   };
   return run_in_world({.body = body, .prepare = prepare});
 }

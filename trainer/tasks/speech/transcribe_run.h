@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/engine/transcript.h"
+#include "trainer/tasks/speech/transcript.h"
 
 namespace rehearse {
 

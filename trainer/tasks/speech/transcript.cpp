@@ -1,4 +1,4 @@
-#include "trainer/engine/transcript.h"
+#include "trainer/tasks/speech/transcript.h"
 
 #include <algorithm>
 #include <cmath>

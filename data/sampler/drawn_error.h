@@ -1,4 +1,4 @@
-// Mean CER of a domain's latest draws, as the report shows it.
+// Mean error of a domain's latest draws, as the report shows it.
 #pragma once
 
 #include <cstdint>
@@ -9,26 +9,26 @@
 
 namespace rehearse {
 
-// CERs are counted in 1/65535. Sums of whole steps; the window is the fewest latest steps with kMinDraws draws.
-class DrawnCer {
+// Errors are counted in 1/65535. Sums of whole steps; the window is the fewest latest steps with kMinDraws draws.
+class DrawnError {
  public:
   static constexpr uint64_t kMinDraws = 1500;
 
-  void add(uint64_t step, uint16_t cer, bool is_probe);
+  void add(uint64_t step, uint16_t error, bool is_probe);
   uint64_t num_draws() const { return total_.draws; }
   double mean() const;                 // 0 without draws
   double mean_without_probes() const;  // 0 without draws
 
   nlohmann::json to_json() const;
-  static DrawnCer from_json(const nlohmann::json& json);
+  static DrawnError from_json(const nlohmann::json& json);
 
  private:
   struct Sums {
     uint64_t step = 0;
     uint64_t draws = 0;
-    uint64_t cer = 0;
+    uint64_t error = 0;
     uint64_t probes = 0;
-    uint64_t probe_cer = 0;
+    uint64_t probe_error = 0;
   };
   void count(const Sums& sums, bool is_added);
   std::deque<Sums> steps_;

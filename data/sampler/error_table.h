@@ -10,21 +10,21 @@
 namespace rehearse {
 
 // Every utterance is in exactly one bin of its domain. All operations on one utterance take constant time.
-class CerTable {
+class ErrorTable {
  public:
   static constexpr uint8_t kSeen = 1;
   static constexpr uint8_t kQuarantined = 2;
-  static constexpr uint8_t kStrikesShift = 2;  // two bits
-  static constexpr uint32_t kMaxCer = 65535;   // CER 1
+  static constexpr uint8_t kStrikesShift = 2;   // two bits
+  static constexpr uint32_t kMaxError = 65535;  // error 1
 
-  // domain_sizes: utterances are numbered domain by domain. `bin_of`, `cer_of`: where they begin.
-  CerTable(const std::vector<uint32_t>& domain_sizes, size_t bins_per_domain, const std::vector<uint8_t>& bin_of,
-           const std::vector<uint16_t>& cer_of);
+  // domain_sizes: utterances are numbered domain by domain. `bin_of`, `error_of`: where they begin.
+  ErrorTable(const std::vector<uint32_t>& domain_sizes, size_t bins_per_domain, const std::vector<uint8_t>& bin_of,
+             const std::vector<uint16_t>& error_of);
 
-  uint32_t num_utterances() const { return static_cast<uint32_t>(cer_.size()); }
+  uint32_t num_utterances() const { return static_cast<uint32_t>(error_.size()); }
   size_t bins_per_domain() const { return bins_per_domain_; }
 
-  uint16_t cer(uint32_t i) const { return cer_[i]; }
+  uint16_t error(uint32_t i) const { return error_[i]; }
   size_t bin(uint32_t i) const { return bin_[i]; }
   bool is_seen(uint32_t i) const { return (flags_[i] & kSeen) != 0; }
   bool is_quarantined(uint32_t i) const { return (flags_[i] & kQuarantined) != 0; }
@@ -33,7 +33,7 @@ class CerTable {
   uint32_t last_step(uint32_t i) const { return last_step_[i]; }  // of the last plan + 1; 0: never planned
 
   uint32_t count(size_t domain, size_t bin) const { return lists_[domain * bins_per_domain_ + bin].count; }
-  uint64_t cer_sum(size_t domain, size_t bin) const { return lists_[domain * bins_per_domain_ + bin].cer_sum; }
+  uint64_t error_sum(size_t domain, size_t bin) const { return lists_[domain * bins_per_domain_ + bin].error_sum; }
   uint32_t member(size_t domain, size_t bin, uint32_t slot) const {
     return members_[address(lists_[domain * bins_per_domain_ + bin], slot)];
   }
@@ -44,18 +44,19 @@ class CerTable {
   void set_visits(uint32_t i, uint16_t visits) { visits_[i] = visits; }
   void set_flags(uint32_t i, bool is_seen, bool is_quarantined, int strikes);
   // New table value and bin; the bin's sums follow.
-  void update(size_t domain, uint32_t i, uint16_t cer, size_t bin);
+  void update(size_t domain, uint32_t i, uint16_t error, size_t bin);
 
-  // Arrays "<prefix>.cer" …; member order included, since it decides draws.
-  void save(State& state, const std::string& prefix) const;
-  void load(const State& state, const std::string& prefix);  // DataError when the arrays disagree with each other
+  // Arrays "<prefix>.<error_name>", "<prefix>.visits" …; member order included, since it decides draws.
+  void save(State& state, const std::string& prefix, const std::string& error_name) const;
+  void load(const State& state, const std::string& prefix,
+            const std::string& error_name);  // DataError when the arrays disagree with each other
 
  private:
   static constexpr uint32_t kPageBits = 10;  // 1,024 members per page
   static constexpr uint32_t kPageMask = (1u << kPageBits) - 1;
   struct List {
     uint32_t count = 0;
-    uint64_t cer_sum = 0;
+    uint64_t error_sum = 0;
     std::vector<uint32_t> pages;
   };
   static size_t address(const List& list, uint32_t slot) {
@@ -66,7 +67,7 @@ class CerTable {
 
   size_t bins_per_domain_;
   std::vector<uint32_t> domain_first_;
-  std::vector<uint16_t> cer_, visits_;
+  std::vector<uint16_t> error_, visits_;
   std::vector<uint32_t> last_step_;
   std::vector<uint8_t> bin_, flags_;
   std::vector<uint32_t> slot_, members_;
