@@ -38,7 +38,10 @@ Layer layer_of(const std::string& path) {
                                              {"trainer/observe/", 4},  {"trainer/tasks/speech/", 7},
                                              {"trainer/tasks/", 5},    {"trainer/engine/", 6},
                                              {"trainer/report/", 7},   {"trainer/examine/", 7},
-                                             {"trainer/commands/", 8}, {"trainer/main.cpp", 9}};
+                                             {"trainer/commands/", 8}, {"trainer/main.cpp", 10}};
+  // A task's verbs stand beside those that belong to none.
+  static const std::regex kVerbs(R"(^trainer/tasks/[a-z0-9_]+/verbs/)");
+  if (std::smatch room; std::regex_search(path, room, kVerbs)) return {room.str(), 9};
   for (const auto& layer : kLayers) {
     if (starts_with(path, layer.folder)) return layer;
   }
@@ -126,10 +129,14 @@ TEST(Layers, AnIncludeThatPointsRightIsFound) {
                            {"models/d.h", "#include \"trainer/comm/e.h\"\n"},
                            {"trainer/comm/e.h", ""},
                            {"tests/f.h", ""},
+                           {"trainer/commands/h.h", ""},
+                           {"trainer/tasks/i/verbs/j.cpp", "#include \"trainer/commands/h.h\"\n"},
+                           {"trainer/tasks/i/k.cpp", "#include \"trainer/commands/h.h\"\n"},
                            {"trainer/tasks/g.cpp", "#include \"models/d.h\"\n#include \"tests/f.h\"\n"}};
   EXPECT_THAT(includes_that_point_right(tree),
               UnorderedElementsAre("trainer/base/a.h includes data/b.h", "data/c.h includes models/d.h",
-                                   "models/d.h includes trainer/comm/e.h", "trainer/tasks/g.cpp includes tests/f.h"));
+                                   "models/d.h includes trainer/comm/e.h", "trainer/tasks/g.cpp includes tests/f.h",
+                                   "trainer/tasks/i/k.cpp includes trainer/commands/h.h"));
 }
 
 TEST(Layers, IncludesPointLeftOnly) {

@@ -85,7 +85,7 @@ class Config {
 
   ConfigNode root() { return ConfigNode(root_.get(), ""); }
   const ConfigValue& value() const { return *root_; }
-  // What was not overridden of the built-in base and nobody reads is dropped instead of being an error.
+  // What nobody reads and is as the built-in base has it is dropped by expect_all_read() instead of being an error.
   void forgive_base();
   // YAML of everything present and every default read so far; with_origin adds "# origin" to each value.
   std::string resolved(bool with_origin = false) const;

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "trainer/base/config.h"
+#include "trainer/base/config_tree.h"
 #include "trainer/base/error.h"
 #include "trainer/base/words.h"
 
@@ -53,15 +54,20 @@ void expect_map_read(ConfigValue& map, const std::string& path, const PathsByKey
   }
 }
 
-void mark_base(ConfigValue& value) {
-  value.is_leftover = value.is_leftover || value.origin.starts_with("base:");
-  for (auto& [key, child] : value.map) mark_base(*child);
+// Whether all of it is as the base has it; what is so is marked.
+bool mark_base(ConfigValue& value, const ConfigValue* base) {
+  if (!base || base->kind != value.kind) return false;
+  bool is_equal = value.kind == ConfigValue::Kind::kMap || print_yaml(value, false) == print_yaml(*base, false);
+  for (auto& [key, child] : value.map) is_equal = mark_base(*child, base->find(key)) && is_equal;
+  value.is_leftover = value.is_leftover || is_equal;
+  return is_equal;
 }
 
 }  // namespace
 
 void Config::forgive_base() {
-  mark_base(*root_);
+  const auto base = parse_yaml(base_yaml(), "base");
+  for (auto& [key, child] : root_->map) mark_base(*child, base->find(key));
 }
 
 void ConfigNode::expect_all_read() const {

@@ -104,7 +104,6 @@ class Doctor : public Findings {
     try {
       Config config = Config::load(request_.config_path, overrides);
       RunParts parts(config, request_.config_path, {.device = device_});
-      title("learning");
       parts.model->task().judge_learning(*parts.training, static_cast<uint64_t>(parts.model->arena().num_parameters()),
                                          *this);
       title("the heaviest batches, forward and backward");

@@ -60,7 +60,7 @@ std::vector<Part> parts_of(const StepSummary& summary, const TaskTerms& terms) {
   std::vector<Part> parts = {
       {step_part(summary), 10},
       {"pass " + format_number(metrics.passes, 1), 4},
-      {terms.loss_title + " " + format_number(metrics.loss, 3), 9},
+      {terms.loss_title + " " + format_number(metrics.loss, terms.loss_digits), 9},
       {error_part(metrics, terms), 8},
       {"lr " + format_rate(metrics.lr), 3},
       {"|g| " + format_number(metrics.grad_norm, 1), 2},

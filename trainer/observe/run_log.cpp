@@ -27,7 +27,7 @@ std::string table_of(const ValidationMetrics& validation, const TaskTerms& terms
     std::vector<std::string> row = {set.domain, std::to_string(set.examples)};
     for (size_t i = 0; i < terms.scores.size(); ++i) row.push_back(format_score(set.scores[i], terms.scores[i]));
     char loss[32];
-    std::snprintf(loss, sizeof loss, "%.3f", set.loss);
+    std::snprintf(loss, sizeof loss, "%.*f", terms.loss_digits, set.loss);
     row.emplace_back(loss);
     table.add_row(row);
   }

@@ -116,6 +116,7 @@ bool SpeechTask::examine(Findings& findings, int threads, const std::string& lis
 void SpeechTask::judge_learning(const ExampleSet& training, uint64_t parameters, Findings& findings) {
   const auto material =
       LearningMaterial::of(static_cast<const SpeechSet&>(training).corpus.items(), *tokenizer_, parameters);
+  findings.title("learning");
   findings.text("to learn from: " + material_text(material) + "\n");
   for (const std::string& line : learning_doubts(material)) findings.warn(line);
 }

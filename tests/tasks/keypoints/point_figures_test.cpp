@@ -1,0 +1,46 @@
+#include "trainer/tasks/keypoints/point_figures.h"
+
+#include "tests/tasks/keypoints/keypoints_support.h"
+#include "trainer/tasks/keypoints/face_drawing.h"
+
+namespace rehearse::keypoints {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST(PointFigures, PointsAreHundredthsOfPixelsAndMissingOnesNull) {
+  const nlohmann::json points =
+      points_json(small_layout(), std::vector<float>{1.234f, 2, kMissing, kMissing, 4.009f, 5});
+  EXPECT_EQ(points.dump(), R"({"left_eye_center":[1.23,2.0],"nose_tip":[4.01,5.0],"right_eye_center":null})");
+}
+
+TEST(PointFigures, TheTableIsTheMeanOfEachPointOverThePicturesThatKnowIt) {
+  const nlohmann::json one = {{"point_errors", {{"nose_tip", 0.1}, {"left_eye_center", 0.02}}}};
+  const nlohmann::json other = {{"point_errors", {{"nose_tip", 0.2}}}};
+  const std::vector<std::string> lines = point_table(small_layout(), {&one, &other});
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_THAT(lines[2], HasSubstr("2.0 %         1"));
+  EXPECT_THAT(lines[3], HasSubstr("-         0"));
+  EXPECT_THAT(lines[4], HasSubstr("15.0 %         2"));
+  EXPECT_THAT(point_table(small_layout(), {}), IsEmpty());
+}
+
+TEST(FaceDrawing, EnlargesThePictureAndMarksItsPoints) {
+  const images::Picture grey = images::Picture::blank(8, 6, 1, 100);
+  const images::Picture drawn =
+      drawn_points(grey, 10, std::vector<float>{6, 2, kMissing, 2}, std::vector<float>{2, 4, kMissing, kMissing});
+  EXPECT_EQ(drawn.width, 80);
+  EXPECT_EQ(drawn.height, 60);
+  EXPECT_EQ(drawn.at(0, 0, 1), 100);
+  EXPECT_GT(drawn.at(60, 20, 0), drawn.at(60, 20, 1));  // predicted: red
+  EXPECT_GT(drawn.at(20, 40, 1), drawn.at(20, 40, 0));  // true: green
+}
+
+TEST(FaceDrawing, LeavesLargePicturesAsLargeAsTheyAre) {
+  EXPECT_EQ(drawing_factor(96), 4);
+  EXPECT_EQ(drawing_factor(4000), 1);
+}
+
+}  // namespace
+}  // namespace rehearse::keypoints
