@@ -65,8 +65,8 @@ check_tidy() {
 
 # Runs under mpirun are left out: their limits in seconds are those of the release build.
 check_asan() {
-  local tests=(base_tests data_tests sampler_tests synth_tests fuzz_tests engine_tests engine_core_tests engine_io_tests
-               kernel_tests emulated_cuda_tests model_tests engine_torch_tests command_tests)
+  local tests=(base_tests data_tests sampler_tests synth_tests fuzz_tests observe_tests checkpoint_tests comm_tests engine_tests
+               speech_tests images_tests keypoints_tests kernel_tests emulated_cuda_tests model_tests engine_torch_tests command_tests)
   cmake --preset asan | sed -n '/Warning\|Error/p'
   cmake --build --preset asan --target "${tests[@]}"
   ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build-asan --output-on-failure -j2 -R "^($(IFS='|'; echo "${tests[*]}"))\\."
@@ -74,7 +74,8 @@ check_asan() {
 
 # libtorch, OpenMPI and HDF5 are not built for the thread sanitizer. These tests see no libtorch and start no MPI.
 check_tsan() {
-  local tests=(base_tests data_tests sampler_tests engine_tests engine_core_tests engine_io_tests) name
+  local tests=(base_tests data_tests sampler_tests observe_tests checkpoint_tests comm_tests engine_tests speech_tests
+               images_tests) name
   cmake --preset tsan | sed -n '/Warning\|Error/p'
   cmake --build --preset tsan --target "${tests[@]}"
   for name in "${tests[@]}"; do

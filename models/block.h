@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "models/precision.h"
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {

@@ -8,7 +8,7 @@ namespace rehearse {
 enum class Precision {
   kFull,      // the type of the parameters
   kBfloat16,  // 8 bits of mantissa, the range of float32: needs no loss scaling
-  kFloat16,   // 11 bits, up to 65504: gradients need loss scaling (trainer/engine/loss_scale.h)
+  kFloat16,   // 11 bits, up to 65504: gradients need loss scaling (trainer/engine/update/loss_scale.h)
 };
 
 }  // namespace rehearse

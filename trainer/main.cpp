@@ -6,8 +6,8 @@
 
 #include "trainer/base/ending.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
-#include "trainer/base/words.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/base/text/words.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/version.h"
 

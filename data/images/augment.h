@@ -5,7 +5,7 @@
 #include <span>
 
 #include "data/images/face_records.h"
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/random.h"
 
 namespace rehearse::images {

@@ -7,9 +7,9 @@
 #include <mutex>
 #include <sstream>
 
-#include "data/speech/pack/packed_shard.h"
+#include "data/hdf5_lock.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse::images {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "data/images/face_records.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse::images {
 namespace {

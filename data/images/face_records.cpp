@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/base/random.h"
 
 namespace rehearse::images {

@@ -2,7 +2,7 @@
 
 #include "data/images/picture.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse::images {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/sampler/batch_planner.h"
+#include "data/sampler/batches/batch_planner.h"
 
 namespace rehearse {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/state.h"
 
 namespace rehearse {
@@ -27,7 +27,7 @@ struct Observation {
   Draw draw;
   double error = 0;
   bool is_bad_file = false;    // the file could not be read: weighs 0 until it can be
-  bool is_infeasible = false;  // as drawn it cannot be learned (speech shorter than its text): no error measured
+  bool is_infeasible = false;  // as drawn it cannot be learned (too little of it is left): no error measured
 };
 
 // Plug-in ("uniform", "curriculum"). Every rank holds one and feeds it the same calls: all state is a function of them.

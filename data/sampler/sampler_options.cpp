@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "trainer/base/error.h"
-#include "trainer/base/words.h"
+#include "trainer/base/text/words.h"
 
 namespace rehearse {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/sampler/sampler.h"
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 
 namespace rehearse {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "data/sampler/curriculum_sampler.h"
-#include "data/sampler/domain_shares.h"
+#include "data/sampler/shares/domain_shares.h"
 #include "data/sampler/drawn_error.h"
 #include "data/sampler/keyed_permutation.h"
 #include "data/sampler/sampler.h"

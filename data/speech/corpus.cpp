@@ -9,7 +9,6 @@
 
 #include "data/speech/audio/audio_reader.h"
 #include "data/speech/missing_audio.h"
-#include "trainer/base/ctc_length.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 
@@ -21,7 +20,7 @@ namespace {
 class Admission {
  public:
   Admission(const Normalizer& normalizer, const Tokenizer& tokenizer, const Corpus::Options& options,
-            const std::function<int64_t(double)>& frames)
+            const FrameNeeds& frames)
       : normalizer_(normalizer), tokenizer_(tokenizer), options_(options), frames_(frames) {}
 
   // Fills item.reference and item.tokens. The reason of a rejection; empty: admitted.
@@ -37,8 +36,8 @@ class Admission {
     if (item.reference.empty() && options_.drop_textless) return "empty text";
     item.tokens = tokenizer_.encode(item.reference, &num_unknown);
     if (item.tokens.empty() && options_.drop_textless) return "no known character";
-    if (options_.drop_infeasible && frames_) {
-      const int64_t needed = ctc_frames_needed(item.tokens), there = frames_(duration_s);
+    if (options_.drop_infeasible && frames_.there) {
+      const int64_t needed = frames_.needed(item.tokens), there = frames_.there(duration_s);
       if (needed > there) return concat("infeasible: ", needed, " frames needed, ", there, " there");
     }
     return "";
@@ -48,7 +47,7 @@ class Admission {
   const Normalizer& normalizer_;
   const Tokenizer& tokenizer_;
   const Corpus::Options& options_;
-  const std::function<int64_t(double)>& frames_;
+  const FrameNeeds& frames_;
 };
 
 std::string percent(double share) {
@@ -81,7 +80,7 @@ void expect_few_rejections(const std::vector<Rejection>& rejections,
 }  // namespace
 
 Corpus::Corpus(std::vector<Utterance> utterances, const Normalizer& normalizer, const Tokenizer& tokenizer,
-               const Options& options, const std::function<int64_t(double)>& frames) {
+               const Options& options, const FrameNeeds& frames) {
   expect_unique_ids(utterances);
   std::sort(utterances.begin(), utterances.end(),
             [](const Utterance& a, const Utterance& b) { return std::tie(a.domain, a.id) < std::tie(b.domain, b.id); });

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,12 @@
 namespace rehearse {
 
 class AudioReaders;
+
+// Frames that a text needs and those that there are for a duration in seconds: whether a loss can spell it.
+struct FrameNeeds {
+  std::function<int64_t(std::span<const int32_t> tokens)> needed;
+  std::function<int64_t(double duration_s)> there;
+};
 
 // Utterances sorted by domain, then by stable id; the index into `items` is the utterance number everywhere else.
 // Immutable once built, so readable from every thread.
@@ -30,14 +37,14 @@ class Corpus {
   struct Options {
     double min_duration_s = 0.1;
     double max_duration_s = 20.0;
-    bool drop_infeasible = true;      // CTC: tokens + adjacent repeats > frames(duration)
+    bool drop_infeasible = true;      // frames.needed(tokens) > frames.there(duration)
     bool drop_textless = true;        // empty text or no known character; evaluation keeps these
     double max_rejected_share = 0.2;  // more than this of one domain is a DataError
   };
-  // frames: exact encoder output length for a duration in seconds; may be empty (no feasibility check).
+  // frames.there: exact encoder output length; both may be empty (no feasibility check).
   // Throws DataError for two equal ids, and for a domain that loses too much, naming it and its commonest reason.
   Corpus(std::vector<Utterance> utterances, const Normalizer& normalizer, const Tokenizer& tokenizer,
-         const Options& options, const std::function<int64_t(double)>& frames);
+         const Options& options, const FrameNeeds& frames);
 
   const std::vector<Item>& items() const { return items_; }
   const std::vector<std::string>& domains() const { return domains_; }

@@ -12,7 +12,7 @@
 #include "data/text/text_lines.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {

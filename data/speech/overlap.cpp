@@ -10,7 +10,7 @@
 
 #include "data/speech/audio/audio_reader.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {

@@ -7,7 +7,7 @@
 #include "data/speech/import/rejected_source.h"
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 namespace {

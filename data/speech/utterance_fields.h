@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "trainer/base/json_fields.h"
+#include "trainer/base/text/json_fields.h"
 
 namespace rehearse {
 

@@ -7,7 +7,7 @@
 #include "data/text/characters.h"
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
-#include "trainer/base/words.h"
+#include "trainer/base/text/words.h"
 
 namespace rehearse {
 

@@ -9,7 +9,7 @@
 
 #include "data/text/tokenizer.h"
 #include "data/text/utf8.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
 
 namespace rehearse {

@@ -6,7 +6,7 @@
 #include "data/text/annotations.h"
 #include "data/text/utf8.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 

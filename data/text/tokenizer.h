@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 
 namespace rehearse {
 

@@ -15,7 +15,7 @@
 #include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/registry.h"
-#include "trainer/engine/arena.h"
+#include "trainer/engine/update/arena.h"
 
 namespace rehearse {
 namespace {

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <iostream>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/support/process.h"
 #include "tests/support/tiny_run.h"
 #include "tests/support/toy_run.h"

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "data/text/scoring.h"
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/support/process.h"
 #include "tests/support/toy_run.h"
 #include "trainer/base/safetensors.h"

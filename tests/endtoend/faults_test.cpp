@@ -7,7 +7,7 @@
 #include <fstream>
 #include <thread>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/endtoend/unbroken.h"
 
 namespace rehearse {

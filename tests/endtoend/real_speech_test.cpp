@@ -8,7 +8,7 @@
 #include <iostream>
 #include <sstream>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/support/process.h"
 
 namespace rehearse {

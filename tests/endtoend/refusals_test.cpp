@@ -5,9 +5,9 @@
 #include <fstream>
 #include <map>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/support/tiny_run.h"
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 
 namespace rehearse {
 namespace {

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <thread>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/endtoend/unbroken.h"
 
 namespace rehearse {

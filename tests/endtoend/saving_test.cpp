@@ -7,7 +7,7 @@
 #include <fstream>
 #include <iostream>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/endtoend/unbroken.h"
 #include "tests/support/toy_run.h"
 #include "trainer/checkpoint/checkpoint.h"

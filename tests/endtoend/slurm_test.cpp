@@ -3,7 +3,7 @@
 
 #include <iostream>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/endtoend/unbroken.h"
 
 namespace rehearse {

@@ -7,7 +7,7 @@
 
 #include <chrono>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/endtoend/unbroken.h"
 
 namespace rehearse {

@@ -5,7 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/support/tiny_run.h"
 
 namespace rehearse {

@@ -1,5 +1,5 @@
 // Why a process ended is in its run folder afterwards.
-#include "trainer/engine/last_words.h"
+#include "trainer/engine/guards/last_words.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <csignal>
 #include <fstream>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "trainer/base/ending.h"
 #include "trainer/base/error.h"
 

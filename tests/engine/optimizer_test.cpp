@@ -1,4 +1,4 @@
-#include "trainer/engine/optimizer.h"
+#include "trainer/engine/update/optimizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "trainer/engine/outlier_guard.h"
+#include "trainer/engine/update/outlier_guard.h"
 
 #include <gtest/gtest.h>
 
@@ -31,7 +31,7 @@ TEST(OutlierGuard, ABurstIsLeftOutAndSaysWhichFigureItWas) {
   Noise noise;
   for (int i = 0; i < 100; ++i) guard.judge(noise.next(3), noise.next(1));
   EXPECT_NE(guard.judge(noise.next(3), 50).find("gradient norm 50 is"), std::string::npos);
-  EXPECT_NE(guard.judge(60, noise.next(1)).find("loss 60 per token is"), std::string::npos);
+  EXPECT_NE(guard.judge(60, noise.next(1)).find("loss 60 is"), std::string::npos);
   EXPECT_EQ(guard.judge(noise.next(3), noise.next(1)), "") << "what was left out is not remembered";
 }
 

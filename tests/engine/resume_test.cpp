@@ -3,7 +3,7 @@
 
 #include <gmock/gmock.h>
 
-#include "tests/engine/checkpoint_fixture.h"
+#include "tests/checkpoint/checkpoint_fixture.h"
 #include "tests/support/fake_communicator.h"
 #include "trainer/engine/run_facts.h"
 #include "trainer/engine/run_options.h"

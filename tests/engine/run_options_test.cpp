@@ -7,7 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "trainer/base/files.h"
 
 namespace rehearse {

@@ -1,4 +1,4 @@
-#include "trainer/engine/schedule.h"
+#include "trainer/engine/update/schedule.h"
 
 #include <gtest/gtest.h>
 

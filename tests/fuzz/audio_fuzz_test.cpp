@@ -7,7 +7,7 @@
 #include "data/speech/audio/sound_file.h"
 #include "data/speech/sound/survey.h"
 #include "mutation.h"
-#include "tests/data/audio_support.h"
+#include "tests/data/speech/audio_support.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {

@@ -7,9 +7,9 @@
 #include "data/speech/manifest.h"
 #include "data/speech/pack/packed.h"
 #include "mutation.h"
-#include "tests/data/audio_support.h"
+#include "tests/data/speech/audio_support.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
 
 namespace rehearse {

@@ -7,7 +7,7 @@
 #include "tests/models/tensor_support.h"
 #include "trainer/base/error.h"
 #include "trainer/device/device.h"
-#include "trainer/engine/arena.h"
+#include "trainer/engine/update/arena.h"
 
 namespace rehearse {
 namespace {
@@ -203,7 +203,7 @@ head: {type: ctc}
     Config options = Config::parse(optimizer);
     const bool is_cpu = arena.parameters().is_cpu();
     auto rule = Registry<Optimizer>::instance().create(
-        options.root(), {arena.num_elements(), is_cpu ? nullptr : installed_device_kernels()});
+        options.root(), {arena.num_elements(), is_cpu ? nullptr : installed_device_table()});
     for (int step = 1; step <= steps; ++step) {
       arena.begin_update();
       Sequence input = noise_batch({80, 61}, 80, 20, 6, at::kFloat);

@@ -4,7 +4,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
 
 #include "tests/layers/source_tree.h"
 
@@ -15,10 +20,12 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
+namespace fs = std::filesystem;
 using Findings = std::vector<std::string>;
 
 constexpr size_t kMaxTorchUnits = 120;
 constexpr size_t kMaxLines = 500;
+constexpr size_t kMaxFiles = 22;  // of a folder, its page among them
 
 const SourceTree& repository() {
   static const SourceTree kTree = read_repository(REHEARSE_SOURCE_DIR);
@@ -210,6 +217,128 @@ TEST(Layers, APathOfOneMachineIsFound) {
 
 TEST(Layers, NoFileNamesAPathOfOneMachine) {
   EXPECT_THAT(machine_paths(repository()), IsEmpty());
+}
+
+// Rooms that every task shares know examples, costs and errors, not what a task makes of them.
+Findings words_of_one_task(const SourceTree& tree) {
+  static const std::regex kShared(R"(^(trainer/(engine|checkpoint|observe|device)/|data/sampler/).*\.(cpp|h)$)");
+  static const std::regex kWord(
+      R"((audio|ctc|tokeni[sz]|\btokens?\b|_tokens?\b|\bcer\b|_cer\b|\bcer_|\bk?hz\b|_k?hz\b))",
+      std::regex::icase);
+  static const std::regex kAllowed(R"(stop_token|kFirstTask = "ctc")");
+  Findings found;
+  for (const auto& [path, text] : tree) {
+    if (!std::regex_search(path, kShared)) continue;
+    std::istringstream lines(text);
+    int number = 0;
+    for (std::string line; std::getline(lines, line);) {
+      ++number;
+      line = std::regex_replace(line, kAllowed, "");
+      if (std::smatch word; std::regex_search(line, word, kWord))
+        found.push_back(path + ":" + std::to_string(number) + ": " + word.str());
+    }
+  }
+  return found;
+}
+
+TEST(Layers, AWordOfOneTaskInASharedRoomIsFound) {
+  const SourceTree tree = {{"trainer/engine/a.cpp", "int x;\n// the CER of it\nstd::stop_token t;\n"},
+                           {"trainer/observe/b/c.h", "int num_tokens = 0; int concern, ceremony;\n"},
+                           {"data/sampler/d.cpp", "double audio_s, rate_hz;\n"},
+                           {"trainer/tasks/e.cpp", "// CTC\n"},
+                           {"trainer/engine/f.md", "CTC\n"}};
+  EXPECT_THAT(words_of_one_task(tree),
+              UnorderedElementsAre("trainer/engine/a.cpp:2: CER", "trainer/observe/b/c.h:1: _tokens",
+                                   "data/sampler/d.cpp:1: audio"));
+}
+
+TEST(Layers, SharedRoomsNameNoTask) {
+  EXPECT_THAT(words_of_one_task(repository()), IsEmpty());
+}
+
+// A folder of plug-ins grows with what users add.
+bool holds_plugins(const std::string& folder) {
+  static const std::regex kPlugins(
+      R"(^(models/blocks|trainer/commands|tests/golden/.*|trainer/engine/update/(optimizers|schedules))$)");
+  return std::regex_match(folder, kPlugins);
+}
+
+Findings crowded_folders(const SourceTree& tree) {
+  std::map<std::string, size_t> count;
+  for (const auto& [path, text] : tree) {
+    const size_t end = path.rfind('/');
+    if (end != std::string::npos) ++count[path.substr(0, end)];
+  }
+  Findings found;
+  for (const auto& [folder, files] : count)
+    if (files > kMaxFiles && !holds_plugins(folder)) found.push_back(folder + ": " + std::to_string(files));
+  return found;
+}
+
+TEST(Layers, AFolderOfTooManyFilesIsFound) {
+  SourceTree tree;
+  for (int i = 0; i < 23; ++i)
+    for (const char* folder : {"a/", "models/blocks/", "a/b/"})
+      if (i < 22 || std::string(folder) != "a/b/") tree[folder + std::to_string(i)] = "";
+  EXPECT_THAT(crowded_folders(tree), ElementsAre("a: 23"));
+}
+
+TEST(Layers, NoFolderIsCrowded) {
+  EXPECT_THAT(crowded_folders(repository()), IsEmpty());
+}
+
+// Whoever opens a room finds who lives there.
+Findings rooms_without_readme(const SourceTree& tree) {
+  static const std::regex kRoom(R"(^((trainer|data|models)(/[a-z0-9_]+)*)/[^/]+\.(cpp|h)$)");
+  std::set<std::string> rooms;
+  for (const auto& [path, text] : tree)
+    if (std::smatch room; std::regex_match(path, room, kRoom)) rooms.insert(room[1]);
+  Findings found;
+  for (const std::string& room : rooms) {
+    const auto page = tree.find(room + "/README.md");
+    if (page == tree.end() || !starts_with(page->second, "# " + room + "\n")) found.push_back(room);
+  }
+  return found;
+}
+
+TEST(Layers, ARoomWithoutAPageIsFound) {
+  const SourceTree tree = {{"data/a/b.cpp", ""}, {"data/a/README.md", "# data/a\n"},  {"data/c/d.h", ""},
+                           {"models/e.h", ""},   {"models/README.md", "# another\n"}, {"tests/f.cpp", ""}};
+  EXPECT_THAT(rooms_without_readme(tree), ElementsAre("data/c", "models"));
+}
+
+TEST(Layers, EveryRoomHasAPageThatBeginsWithItsName) {
+  EXPECT_THAT(rooms_without_readme(repository()), IsEmpty());
+}
+
+// Links between pages, relative to the page.
+Findings broken_links(const SourceTree& tree) {
+  static const std::regex kLink(R"(\]\(([^)#\s]+))");
+  std::set<std::string> known;
+  for (const auto& [path, text] : tree)
+    for (fs::path at = path; !at.empty(); at = at.parent_path()) known.insert(at.string());
+  Findings found;
+  for (const auto& [path, text] : tree) {
+    if (!ends_with(path, ".md")) continue;
+    for (std::sregex_iterator link(text.begin(), text.end(), kLink), end; link != end; ++link) {
+      const std::string to = (*link)[1];
+      if (to.find(':') != std::string::npos) continue;
+      std::string target = (fs::path(path).parent_path() / to).lexically_normal().string();
+      if (ends_with(target, "/")) target.pop_back();
+      if (!target.empty() && target != "." && !known.contains(target)) found.push_back(path + ": " + to);
+    }
+  }
+  return found;
+}
+
+TEST(Layers, ALinkToNowhereIsFound) {
+  const SourceTree tree = {{"a/b.md", "[x](../c/d.md#e) [y](../c/) [z](https://f/g) [w](h.md) [v](../../i)\n"},
+                           {"c/d.md", "[x](../a/b.md)\n"}};
+  EXPECT_THAT(broken_links(tree), ElementsAre("a/b.md: h.md", "a/b.md: ../../i"));
+}
+
+TEST(Layers, LinksOfPagesLeadSomewhere) {
+  EXPECT_THAT(broken_links(repository()), IsEmpty());
 }
 
 TEST(Layers, TheRepositoryIsRead) {

@@ -30,7 +30,7 @@ inline bool is_unit(const std::string& path) {
 // Path from the root -> content.
 using SourceTree = std::map<std::string, std::string>;
 
-// The files git tracks; without git or its index, everything but build outputs. Files with a zero byte are left out.
+// The files git tracks; without git or its index, everything but build outputs. Of files with a zero byte only the names.
 inline SourceTree read_repository(const std::string& root) {
   std::vector<std::string> paths;
   if (FILE* pipe = popen(("git -C '" + root + "' ls-files 2>/dev/null").c_str(), "r")) {
@@ -54,7 +54,7 @@ inline SourceTree read_repository(const std::string& root) {
   for (const auto& path : paths) {
     std::ifstream in(root + "/" + path, std::ios::binary);
     std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-    if (text.find('\0') == std::string::npos) tree[path] = std::move(text);
+    tree[path] = text.find('\0') == std::string::npos ? std::move(text) : std::string();
   }
   return tree;
 }

@@ -5,14 +5,14 @@
 #include "models/acoustic_model.h"
 #include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/multirank/world_fixture.h"
 #include "tests/support/fake_communicator.h"
 #include "tests/support/toy_run.h"
 #include "trainer/base/random.h"
-#include "trainer/engine/arena.h"
-#include "trainer/engine/evaluator.h"
-#include "trainer/engine/reducer.h"
+#include "trainer/engine/update/arena.h"
+#include "trainer/engine/evaluate/evaluator.h"
+#include "trainer/engine/exchange/reducer.h"
 #include "trainer/engine/train_parts.h"
 
 namespace rehearse {

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/support/process.h"
 #include "tests/support/toy_run.h"
 #include "trainer/base/random.h"

@@ -10,7 +10,7 @@
 #include <map>
 #include <set>
 
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "tests/readme/example_corpora.h"
 #include "tests/readme/markdown_commands.h"
 #include "tests/support/process.h"
@@ -222,7 +222,7 @@ class Shown : public Clone {
   // True when it is a line of ours.
   bool check(const std::string& shown) {
     const std::string line = shown.substr(0, shown.find_first_of("|>;&"));
-    static const std::regex kRehearse(R"(^(?:build/bin/)?rehearse ([a-z]+)\b(.*))");
+    static const std::regex kRehearse(R"(^(?:build/bin/)?rehearse ([a-z][a-z-]*)(?![a-z-])(.*))");
     std::smatch match;
     if (line.starts_with("launch/run.sh ")) {
       expect_options(line.substr(0, line.find(" -- ")), "launch/run.sh");

@@ -24,6 +24,7 @@ find_file(REHEARSE_NCCL_LIBRARY libnccl.so.2 PATHS ${_wheels}/nccl/lib NO_DEFAUL
 find_file(REHEARSE_CUDART_LIBRARY libcudart.so.13 PATHS ${_wheels}/cu13/lib NO_DEFAULT_PATH REQUIRED)
 
 file(GLOB _sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/models/kernels/cuda/*.cu
+     ${CMAKE_SOURCE_DIR}/trainer/engine/update/optimizers/cuda/*.cu
      ${CMAKE_SOURCE_DIR}/trainer/comm/cuda/*.cpp ${CMAKE_SOURCE_DIR}/trainer/device/cuda/*.cpp)
 add_library(rehearse_cuda SHARED ${_sources} ${CMAKE_SOURCE_DIR}/trainer/base/error.cpp)
 target_include_directories(rehearse_cuda SYSTEM PRIVATE ${REHEARSE_NCCL_INCLUDE}

@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <mutex>
 
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/error.h"
-#include "trainer/base/words.h"
+#include "trainer/base/text/words.h"
 
 namespace rehearse {
 

@@ -30,7 +30,7 @@ struct CheckpointContents {
   std::vector<TensorSpan> optimizer;
   std::vector<TensorSpan> ema;  // averaged parameters and buffers, by name; empty where there is no average
   State state;                  // sampler, plans, trainer
-  std::map<std::string, std::string> files;  // config.yaml, tokenizer.txt, front_end.json …
+  std::map<std::string, std::string> files;  // config.yaml and those of the task
 };
 
 // Writes the folder `target` through a temporary one beside it; returns it. Packs, hashes and writes one file after the

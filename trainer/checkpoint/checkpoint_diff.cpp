@@ -7,8 +7,8 @@
 #include <map>
 #include <set>
 
-#include "trainer/base/config.h"
-#include "trainer/base/table.h"
+#include "trainer/base/config/config.h"
+#include "trainer/base/text/table.h"
 
 namespace rehearse {
 namespace {

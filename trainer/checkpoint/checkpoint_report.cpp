@@ -4,8 +4,8 @@
 #include <cstdio>
 
 #include "trainer/base/error.h"
-#include "trainer/base/json_fields.h"
-#include "trainer/base/table.h"
+#include "trainer/base/text/json_fields.h"
+#include "trainer/base/text/table.h"
 
 namespace rehearse {
 namespace {

@@ -3,7 +3,7 @@
 #include "trainer/base/error.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
-#include "trainer/engine/comm_bench_run.h"
+#include "trainer/engine/exchange/comm_bench_run.h"
 
 namespace rehearse {
 namespace {

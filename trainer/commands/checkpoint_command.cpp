@@ -2,7 +2,7 @@
 #include <iostream>
 
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/checkpoint/checkpoint_average.h"
 #include "trainer/checkpoint/checkpoint_diff.h"
 #include "trainer/checkpoint/checkpoint_report.h"

@@ -3,7 +3,7 @@
 #include "trainer/commands/command.h"
 #include "trainer/commands/manifest_option.h"
 #include "trainer/commands/number_checks.h"
-#include "trainer/engine/evaluate_run.h"
+#include "trainer/engine/evaluate/evaluate_run.h"
 
 namespace rehearse {
 namespace {

@@ -4,8 +4,8 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
-#include "trainer/base/printable.h"
-#include "trainer/base/table.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/base/text/table.h"
 #include "trainer/commands/command.h"
 #include "trainer/observe/progress.h"
 #include "trainer/report/report.h"

@@ -30,7 +30,7 @@ const DevicePlugin& load_plugin() {
   if (!library) throw ConfigError(path.string(), ": expected to load it for device: cuda; found ", dlerror());
   const auto entry = reinterpret_cast<DevicePluginEntry>(dlsym(library, kDevicePluginEntry));
   const DevicePlugin* plugin = entry ? entry() : nullptr;
-  if (!plugin || plugin->version != DevicePlugin::kVersion || plugin->bytes != sizeof(DeviceKernels))
+  if (!plugin || plugin->abi != kDeviceAbi)
     throw ConfigError(path.string(), ": expected the plug-in of this build; found another; run launch/setup.sh");
   return *plugin;
 }
@@ -78,7 +78,7 @@ Device Device::open(const std::string& name, const World& world, bool is_determi
   device.plugin_ = &load_plugin();
   device.facts_ = device.plugin_->open(world.local_rank());
   device.torch_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(device.facts_.index));
-  install_device_kernels(device.plugin_->kernels);
+  install_device_table(device.plugin_->functions);
   choose_algorithms(is_deterministic);
   return device;
 }

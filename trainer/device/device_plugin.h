@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
-#include "models/kernels/device_kernels.h"
+#include "models/kernels/device_table.h"
 #include "trainer/base/trace.h"
 #include "trainer/comm/device_collectives.h"
 
@@ -20,10 +21,8 @@ struct DeviceFacts {
 };
 
 struct DevicePlugin {
-  static constexpr uint32_t kVersion = 2;
-  uint32_t version = kVersion;
-  uint32_t bytes = sizeof(DeviceKernels);
-  const DeviceKernels* kernels = nullptr;
+  uint32_t abi = kDeviceAbi;
+  std::span<const DeviceEntry> functions;
   // Makes the device of this rank of its host the calling thread's; CommError when there is none, or it is too old.
   DeviceFacts (*open)(int local_rank) = nullptr;
   std::unique_ptr<DeviceCollectives> (*collectives)(int device) = nullptr;

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "trainer/checkpoint/checkpoint.h"
-#include "trainer/engine/arena.h"
+#include "trainer/engine/update/arena.h"
 #include "trainer/tasks/task.h"
 
 namespace rehearse {

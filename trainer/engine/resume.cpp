@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "trainer/base/error.h"
-#include "trainer/base/json_fields.h"
+#include "trainer/base/text/json_fields.h"
 #include "trainer/checkpoint/checkpoint_diff.h"
 #include "trainer/engine/run_facts.h"
 #include "trainer/engine/run_options.h"

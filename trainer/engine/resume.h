@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/log.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/comm/communicator.h"

@@ -8,7 +8,7 @@
 #include <set>
 #include <sstream>
 
-#include "trainer/base/json_fields.h"
+#include "trainer/base/text/json_fields.h"
 #include "trainer/checkpoint/checkpoint_diff.h"
 
 namespace rehearse {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/base/json_fields.h"
+#include "trainer/base/text/json_fields.h"
 
 namespace rehearse {
 

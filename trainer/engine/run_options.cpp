@@ -7,7 +7,7 @@
 #include <span>
 #include <utility>
 
-#include "trainer/base/config_tree.h"
+#include "trainer/base/config/config_tree.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 #include "trainer/observe/terms.h"

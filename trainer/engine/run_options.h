@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "data/sampler/batch_planner.h"
-#include "trainer/base/config.h"
-#include "trainer/engine/update_options.h"
+#include "data/sampler/batches/batch_planner.h"
+#include "trainer/base/config/config.h"
+#include "trainer/engine/update/update_options.h"
 
 namespace rehearse {
 

@@ -7,8 +7,8 @@
 
 #include "trainer/base/ending.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
-#include "trainer/engine/last_words.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/engine/guards/last_words.h"
 
 namespace rehearse {
 

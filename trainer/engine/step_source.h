@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "data/sampler/batch_planner.h"
+#include "data/sampler/batches/batch_planner.h"
 #include "data/sampler/sampler.h"
 
 namespace rehearse {

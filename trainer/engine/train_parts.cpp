@@ -1,8 +1,8 @@
 #include "trainer/engine/train_parts.h"
 
 #include "trainer/base/registry.h"
-#include "trainer/engine/parameter_groups.h"
-#include "trainer/engine/update.h"
+#include "trainer/engine/update/parameter_groups.h"
+#include "trainer/engine/update/update.h"
 
 namespace rehearse {
 namespace {
@@ -50,9 +50,9 @@ RunParts::RunParts(Config& config, const std::string& config_path, const Place& 
   schedule = build<Schedule>(root.child("schedule"), "cosine", {});
   const auto bounds = shard_bounds(model->arena().num_elements(), options.update.is_sharded ? place.size : 1);
   const auto shard = static_cast<size_t>(options.update.is_sharded ? place.rank : 0);
-  optimizer = build<Optimizer>(
-      root.child("optimizer"), "adamw",
-      {bounds[shard + 1] - bounds[shard], place.device.is_cpu() ? nullptr : installed_device_kernels()});
+  optimizer =
+      build<Optimizer>(root.child("optimizer"), "adamw",
+                       {bounds[shard + 1] - bounds[shard], place.device.is_cpu() ? nullptr : installed_device_table()});
 
   Task& task = model->task();
   training = task.training_set();

@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "data/sampler/batch_planner.h"
+#include "data/sampler/batches/batch_planner.h"
 #include "trainer/engine/model.h"
-#include "trainer/engine/optimizer.h"
+#include "trainer/engine/update/optimizer.h"
 #include "trainer/engine/run_options.h"
-#include "trainer/engine/schedule.h"
+#include "trainer/engine/update/schedule.h"
 
 namespace rehearse {
 

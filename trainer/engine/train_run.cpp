@@ -9,16 +9,16 @@
 #include <limits>
 #include <optional>
 
-#include "trainer/base/json_fields.h"
+#include "trainer/base/text/json_fields.h"
 #include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/comm/world.h"
 #include "trainer/device/device.h"
-#include "trainer/engine/last_words.h"
+#include "trainer/engine/guards/last_words.h"
 #include "trainer/engine/resume.h"
 #include "trainer/engine/run_facts.h"
 #include "trainer/engine/session.h"
-#include "trainer/engine/stop_signal.h"
-#include "trainer/engine/tensor_collectives.h"
+#include "trainer/engine/guards/stop_signal.h"
+#include "trainer/engine/exchange/tensor_collectives.h"
 #include "trainer/engine/train_parts.h"
 #include "trainer/engine/trainer.h"
 

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <cmath>
 
-#include "trainer/base/json_fields.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/json_fields.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/engine/evaluate/extremes.h"
 #include "trainer/engine/trainer.h"
 
 namespace rehearse {
 namespace {
+
+constexpr size_t kShownEach = 4;  // drawn answers of a validation, best and worst
 
 double ratio(double part, double whole) {
   return whole > 0 ? part / whole : kUnknown;
@@ -131,11 +134,15 @@ void Trainer::validate() {
   if (!parts_.validation) return;
   const TraceSpan span(lane(), "validate");
   Task& task = parts_.model.task();
+  ShownPictures shown{progress_.step, {}};
   const auto scores = [&] {
     const AveragedWeights averaged(update_, parts_.model.arena());
     const int threads = std::max(parts_.options.loader_threads, at::get_num_threads());
-    return score_set(task, *parts_.validation,
-                     {.batch_cost = parts_.options.validation_batch, .loader_threads = threads}, parts_.communicator);
+    auto all =
+        score_set(task, *parts_.validation, {.batch_cost = parts_.options.validation_batch, .loader_threads = threads},
+                  parts_.communicator);
+    if (parts_.communicator.rank() == 0) shown.pictures = drawn_extremes(task, *parts_.validation, all, kShownEach);
+    return all;
   }();
   report_unreadable(scores);
   for (const std::string& remark : task.remarks_on(scores)) parts_.run_log.note(progress_.step, remark);
@@ -145,6 +152,7 @@ void Trainer::validate() {
   if (is_better) progress_.best = metrics.best_of();
   progress_.validations_without_gain = is_better ? 0 : progress_.validations_without_gain + 1;
   parts_.run_log.validation(metrics, progress_.best);
+  parts_.run_log.pictures(shown);
   if (is_better && parts_.options.keep_best) save(true);
 }
 

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <cmath>
 
-#include "trainer/base/json_fields.h"
-#include "trainer/engine/left_out.h"
-#include "trainer/engine/state_digest.h"
+#include "trainer/base/text/json_fields.h"
+#include "trainer/engine/guards/left_out.h"
+#include "trainer/engine/guards/state_digest.h"
 #include "trainer/engine/trainer.h"
 
 namespace rehearse {

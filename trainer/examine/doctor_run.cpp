@@ -8,10 +8,10 @@
 #include <cstdio>
 #include <iostream>
 
-#include "trainer/base/printable.h"
-#include "trainer/base/table.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/base/text/table.h"
 #include "trainer/device/device.h"
-#include "trainer/engine/heaviest_batch.h"
+#include "trainer/engine/guards/heaviest_batch.h"
 #include "trainer/engine/session.h"
 #include "trainer/engine/train_parts.h"
 #include "trainer/examine/doctor_system.h"

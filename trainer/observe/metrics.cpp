@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "trainer/base/error.h"
-#include "trainer/base/json_fields.h"
+#include "trainer/base/text/json_fields.h"
 
 namespace rehearse {
 namespace {

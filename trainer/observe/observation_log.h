@@ -12,7 +12,7 @@
 
 namespace rehearse {
 
-// One line a step: {"step": 7, "draws": [["7f3a…", 0.25, 0], …]} - stable utterance id in hexadecimal, CER, and 1 for a
+// One line a step: {"step": 7, "draws": [["7f3a…", 0.25, 0], …]} - stable utterance id in hexadecimal, error, and 1 for a
 // file that could not be read, 2 for a draw with too few frames; in order of position.
 class ObservationWriter {
  public:

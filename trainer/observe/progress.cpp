@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "trainer/base/table.h"
+#include "trainer/base/text/table.h"
 
 namespace rehearse {
 namespace {
@@ -46,7 +46,7 @@ std::string phases_part(const PhaseSeconds& phases, const TaskTerms& terms) {
                      share(phases.update));
 }
 
-// "CER 14.2% drawn 10.3/10%"
+// "error 14.2% drawn 10.3/10%"
 std::string error_part(const StepMetrics& metrics, const TaskTerms& terms) {
   std::string text = terms.error_title;
   for (size_t i = 0; i < std::min(terms.ratios.size(), metrics.ratios.size()); ++i)

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "trainer/base/table.h"
+#include "trainer/base/text/table.h"
 
 namespace rehearse {
 namespace {
@@ -112,6 +112,15 @@ void RunLog::validation(const ValidationMetrics& validation, double best) {
     scalar(concat("validation/", terms_.loss_key, "/", set.domain), validation.step, set.loss);
   }
   scalar("validation/macro_" + terms_.scores[0].key, validation.step, validation.best_of());
+}
+
+void RunLog::pictures(const ShownPictures& shown) {
+  if (options_.is_silent || shown.pictures.empty()) return;
+  write_pictures(files_, options_.folder, shown);
+  int number = 0;
+  for (const ShownPicture& one : shown.pictures)
+    events_->picture(concat("validation/", one.is_best ? "best/" : "worst/", ++number),
+                     static_cast<int64_t>(shown.step), one.png, wall_clock());
 }
 
 void RunLog::note(uint64_t step, const std::string& text) {

@@ -7,6 +7,7 @@
 
 #include "trainer/base/log.h"
 #include "trainer/observe/metrics.h"
+#include "trainer/observe/pictures.h"
 #include "trainer/observe/progress.h"
 #include "trainer/observe/tensorboard.h"
 
@@ -31,6 +32,8 @@ class RunLog {
   void step(const StepSummary& summary, bool is_logged);
   void domains(const DomainsMetrics& domains);
   void validation(const ValidationMetrics& validation, double best);
+  // RUN/pictures and TensorBoard.
+  void pictures(const ShownPictures& shown);
   void note(uint64_t step, const std::string& text);
   void cost(const CostMetrics& cost);
 

@@ -105,6 +105,19 @@ void EventWriter::scalar(const std::string& tag, int64_t step, double value, dou
   put_bytes(entry, 1, tag);
   put_key(entry, 2, kFixed32);
   put_fixed(entry, std::bit_cast<uint32_t>(static_cast<float>(value)));
+  summary(entry, step, wall_time);
+}
+
+void EventWriter::picture(const std::string& tag, int64_t step, const std::string& png, double wall_time) {
+  std::string image;  // Summary.Image: encoded_image_string = 4; a viewer takes the size from there
+  put_bytes(image, 4, png);
+  std::string entry;  // Summary.Value: tag = 1, image = 4
+  put_bytes(entry, 1, tag);
+  put_bytes(entry, 4, image);
+  summary(entry, step, wall_time);
+}
+
+void EventWriter::summary(const std::string& entry, int64_t step, double wall_time) {
   std::string summary;  // Summary: value = 1, repeated
   put_bytes(summary, 1, entry);
   std::string event = event_head(wall_time, step);

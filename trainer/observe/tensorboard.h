@@ -1,4 +1,4 @@
-// Scalars for TensorBoard: an event file written without any library.
+// Scalars and pictures for TensorBoard: an event file written without any library.
 #pragma once
 
 #include <cstddef>
@@ -30,11 +30,13 @@ class EventWriter {
 
   // In the file when it returns.
   void scalar(const std::string& tag, int64_t step, double value, double wall_time);
+  void picture(const std::string& tag, int64_t step, const std::string& png, double wall_time);
 
   const fs::path& path() const { return path_; }
 
  private:
   void write(const std::string& event);
+  void summary(const std::string& entry, int64_t step, double wall_time);
 
   fs::path path_;
   std::ofstream out_;

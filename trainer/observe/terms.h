@@ -14,15 +14,15 @@ constexpr size_t kMaxTaskSums = 12;
 // A figure of the updates since the previous line: a quotient of two of the task's sums.
 struct RatioTerm {
   std::string key;    // of metrics.jsonl and TensorBoard's train/
-  std::string title;  // "CER"
+  std::string title;  // for people
   size_t numerator = 0, denominator = 0;
-  bool is_in_line = false;  // of the terminal and the log, as "CER 14.2% drawn 10.3/10%": at most one is
+  bool is_in_line = false;  // of the terminal and the log, as "error 14.2% drawn 10.3/10%": at most one is
 };
 
 // A figure of a set of scored examples: a quotient of two of an example's sums, added over the set.
 struct ScoreTerm {
-  std::string key;    // "cer"
-  std::string title;  // "CER"
+  std::string key;    // "error"
+  std::string title;  // "mean error"
   size_t numerator = 0, denominator = 0;
   bool is_percent = true;
   std::string numerator_key, denominator_key;  // of one example in an evaluation's file; empty: not written
@@ -38,7 +38,7 @@ struct CountTerm {
 struct TaskTerms {
   std::string task;  // `task.type`
   std::string example = "example", examples = "examples";
-  std::string name_key = "name";  // of an example's name in files: "audio_filepath"
+  std::string name_key = "name";  // of an example's name in files
 
   // What the sampler steers by, in [0, 1], as percent.
   std::string error_key = "error", error_title = "error";  // "drawn_<key>", "target_<key>"

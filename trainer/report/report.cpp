@@ -53,6 +53,15 @@ std::string notes(const std::vector<ReportRun>& runs) {
   return items.empty() ? "" : "<section class=\"card\"><ul class=\"notes\">" + items + "</ul></section>\n";
 }
 
+std::string pictures(const ReportRun& run, bool is_best) {
+  const std::string title = terms_of(run.metrics.task).error_title;
+  std::string html;
+  for (const ShownPicture& one : run.shown.pictures)
+    if (one.is_best == is_best)
+      html += html_picture(one.png, fmt::format("{}: {:.1f} % {}, {}", one.domain, 100 * one.error, title, one.name));
+  return html.empty() ? "" : fmt::format("<div class=\"pictures\">{}</div>\n", html);
+}
+
 std::string details(const ReportRun& run, bool is_named) {
   const std::string suffix = is_named ? " of " + run.name : "";
   std::string html;
@@ -68,10 +77,23 @@ std::string details(const ReportRun& run, bool is_named) {
   return html;
 }
 
+void expect_one_task(const ReportInput& input) {
+  const std::string& task = input.runs[0].metrics.task;
+  const auto expect = [&](const std::string& other, const std::string& name) {
+    if (other != task)
+      throw ConfigError(name, ": expected task ", task, ", that of ", input.runs[0].name, "; found ", other,
+                        "; make a report of each");
+  };
+  for (const ReportRun& run : input.runs) expect(run.metrics.task, run.name);
+  for (const std::optional<Evaluation>* one : {&input.before, &input.after})
+    if (*one) expect((*one)->task, (*one)->checkpoint);
+}
+
 }  // namespace
 
 std::string render_report(const ReportInput& input) {
   REHEARSE_CHECK(!input.runs.empty(), "a report is about at least one run");
+  expect_one_task(input);
   const bool is_comparison = input.runs.size() > 1;
   const std::string title = is_comparison ? fmt::format("{} runs compared", input.runs.size()) : input.runs[0].name;
 
@@ -89,6 +111,9 @@ std::string render_report(const ReportInput& input) {
   if (!is_comparison) {
     const std::string table = validation_table(input.runs[0].metrics);
     if (!table.empty()) body += section("Last validation", "<section class=\"card\">" + table + "</section>\n");
+    const std::string step = fmt::format(" of update {}", input.runs[0].shown.step);
+    body += section("Worst answers" + step, pictures(input.runs[0], false));
+    body += section("Best answers" + step, pictures(input.runs[0], true));
   }
   body += section("Where the time went", shares_of_time(input.runs));
   body += section("Notes", notes(input.runs));

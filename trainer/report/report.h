@@ -15,7 +15,7 @@ struct ReportInput {
   std::optional<Evaluation> after;
 };
 
-// A function of its input alone.
+// A function of its input alone. ConfigError where runs and evaluations are not of one task.
 std::string render_report(const ReportInput& input);
 
 }  // namespace rehearse

@@ -1,6 +1,7 @@
 #include "trainer/report/report_html.h"
 
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
 namespace rehearse {
 namespace {
@@ -29,6 +30,9 @@ p{margin:0 0 10px}.soft{color:var(--soft)}.hint{color:var(--soft);font-size:13px
 .legend li{display:flex;align-items:center;gap:6px;overflow-wrap:anywhere}
 .legend i{width:16px;height:0;border-top:3px solid currentColor;border-radius:2px;flex:none}
 .legend i.dashed{border-top:2px dashed currentColor;border-radius:0}
+.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(46%,215px),1fr));gap:12px}
+.pictures figure{margin:0}.pictures img{width:100%;border-radius:8px}
+.pictures figcaption{color:var(--soft);font-size:12px;overflow-wrap:anywhere}
 svg.chart{display:block;width:100%;height:auto}
 svg text{font-size:12px;fill:var(--soft);font-variant-numeric:tabular-nums}
 svg text.row{fill:var(--ink);font-size:13px}
@@ -131,6 +135,16 @@ std::string html_legend(const std::vector<LegendItem>& items) {
 std::string html_card(const std::string& title, const std::string& hint, const std::string& content) {
   return fmt::format("<section class=\"card\"><h3>{}</h3><p class=\"hint\">{}</p>{}</section>\n", escape_html(title),
                      escape_html(hint), content);
+}
+
+std::string html_picture(const std::string& png, const std::string& caption) {
+  std::string text(4 * ((png.size() + 2) / 3) + 1, '\0');
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                                   reinterpret_cast<const unsigned char*>(png.data()), static_cast<int>(png.size()));
+  text.resize(static_cast<size_t>(size));
+  const std::string words = escape_html(caption);
+  return fmt::format("<figure><img src=\"data:image/png;base64,{}\" alt=\"{}\"><figcaption>{}</figcaption></figure>\n",
+                     text, words, words);
 }
 
 std::string html_table(const std::vector<std::string>& titles, const std::vector<std::vector<std::string>>& rows) {

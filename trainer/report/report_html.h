@@ -27,6 +27,9 @@ std::string html_legend(const std::vector<LegendItem>& items);
 // A titled box; `title` and `hint` are text, `content` is HTML.
 std::string html_card(const std::string& title, const std::string& hint, const std::string& content);
 
+// The picture in the page itself; `caption` is text.
+std::string html_picture(const std::string& png, const std::string& caption);
+
 // Cells are HTML. The first column is left-aligned, the others right.
 std::string html_table(const std::vector<std::string>& titles, const std::vector<std::vector<std::string>>& rows);
 

@@ -1,7 +1,7 @@
 #include "trainer/report/report_input.h"
 
 #include "trainer/base/error.h"
-#include "trainer/base/json_fields.h"
+#include "trainer/base/text/json_fields.h"
 
 namespace rehearse {
 namespace {
@@ -25,6 +25,7 @@ ReportRun load_report_run(const fs::path& folder) {
                     ": expected a run folder with metrics.jsonl; found none; name the folder given as run.folder");
   ReportRun run{.name = name_of(folder), .metrics = read_metrics(metrics)};
   if (fs::is_regular_file(folder / "config.yaml")) run.config_yaml = read_text(folder / "config.yaml");
+  run.shown = read_pictures(folder);
   return run;
 }
 

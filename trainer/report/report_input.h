@@ -8,6 +8,7 @@
 
 #include "trainer/base/files.h"
 #include "trainer/observe/metrics.h"
+#include "trainer/observe/pictures.h"
 
 namespace rehearse {
 
@@ -15,6 +16,7 @@ struct ReportRun {
   std::string name;  // of the folder
   Metrics metrics;
   std::string config_yaml;  // empty when the folder has none
+  ShownPictures shown;
 };
 
 // Of RUN/metrics.jsonl and RUN/config.yaml. DataError when the folder or its metrics are absent or not readable.

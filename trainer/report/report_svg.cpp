@@ -7,7 +7,7 @@
 #include <limits>
 #include <numeric>
 
-#include "trainer/base/table.h"
+#include "trainer/base/text/table.h"
 #include "trainer/report/report_html.h"
 
 namespace rehearse {

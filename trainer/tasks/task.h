@@ -19,7 +19,7 @@
 #include "data/dataset.h"
 #include "data/loader/batch.h"
 #include "models/block.h"
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/observe/terms.h"
 
@@ -143,6 +143,9 @@ class Task {
   virtual std::string watch(const TaskSums& /*sums*/) { return ""; }
   virtual std::vector<std::string> remarks_on(const std::vector<ExampleScore>& /*scores*/) { return {}; }
   virtual std::string closing_remark() { return ""; }
+  // A PNG of an example with its answer, scored with detail: for the report and TensorBoard.
+  virtual bool draws_pictures() const { return false; }
+  virtual std::string picture(const ExampleSet& /*set*/, const ExampleScore& /*score*/) { return ""; }
 
   // Evaluations: what stands behind the checkpoint's name ("text normalised by basic/2") and below the table.
   virtual std::string scoring_note() const { return ""; }

@@ -9,7 +9,7 @@
 #include "data/images/import/csv_fields.h"
 #include "data/text/text_lines.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse::images {
 namespace {

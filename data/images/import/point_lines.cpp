@@ -10,8 +10,8 @@
 #include "data/images/picture.h"
 #include "data/text/text_lines.h"
 #include "trainer/base/error.h"
-#include "trainer/base/json_fields.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/json_fields.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse::images {
 namespace {

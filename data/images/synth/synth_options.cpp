@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse::images::synth {
 namespace {

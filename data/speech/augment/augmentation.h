@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {

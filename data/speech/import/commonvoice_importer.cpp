@@ -10,7 +10,7 @@
 #include "data/speech/import/source_files.h"
 #include "data/text/text_lines.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
 
 namespace rehearse {

@@ -7,7 +7,7 @@
 #include <unordered_set>
 
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 namespace {

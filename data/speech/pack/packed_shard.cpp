@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 
+#include "data/hdf5_lock.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {
@@ -180,14 +182,6 @@ void expect_rows_inside(const ShardLayout& layout, const fs::path& path) {
 }
 
 }  // namespace
-
-std::mutex& hdf5_lock() {
-  static std::mutex mutex;
-  // At exit HDF5 would write once more what a full disk refused, and crash over it. We close all files ourselves.
-  static const herr_t kept_from_exit = H5dont_atexit();
-  static_cast<void>(kept_from_exit);
-  return mutex;
-}
 
 void sync_file(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);

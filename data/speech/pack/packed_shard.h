@@ -3,16 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
 #include <string>
 #include <vector>
 
 namespace rehearse {
 
 namespace fs = std::filesystem;
-
-// The HDF5 library is not thread-safe: whoever calls it holds this lock, from its first call on.
-std::mutex& hdf5_lock();
 
 enum class PackEncoding : uint8_t { kInt16 = 0, kFlac = 1 };
 

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <thread>
 
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 namespace {

@@ -4,7 +4,7 @@
 #include <array>
 #include <cctype>
 
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "data/speech/synth/espeak.h"
 #include "trainer/base/error.h"
-#include "trainer/base/words.h"
+#include "trainer/base/text/words.h"
 
 namespace rehearse::synth {
 

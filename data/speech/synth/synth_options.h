@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "data/speech/synth/domains.h"
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 
 namespace rehearse::synth {
 

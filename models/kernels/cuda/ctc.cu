@@ -1,8 +1,8 @@
 // CTC loss and gradient from logits (Graves et al., ICML 2006) and greedy decoding. Three launches: log-sum-exp of
 // every row; the lattice, two blocks per utterance, one forward and one backward in time; the gradient of every frame.
 // State s of the lattice is a blank when even, else label (s − 1) / 2.
-#include "models/kernels/cuda/kernels.h"
 #include "models/kernels/cuda/launch.cuh"
+#include "models/kernels/device_ctc.h"
 
 namespace rehearse::cuda {
 namespace {
@@ -193,8 +193,6 @@ __global__ void argmax_kernel(const float* logits, int64_t rows, int64_t classes
   if (lane == 0) best[row] = place;
 }
 
-}  // namespace
-
 void ctc(const DeviceCtc& call) {
   if (call.utterances == 0 || call.frames == 0) {
     if (call.utterances > 0)
@@ -224,4 +222,8 @@ void argmax(const float* logits, int64_t rows, int64_t classes, int32_t* best, v
   expect_launched("argmax");
 }
 
+REHEARSE_ON_DEVICE(CtcOnDevice, ctc);
+REHEARSE_ON_DEVICE(ArgmaxOnDevice, argmax);
+
+}  // namespace
 }  // namespace rehearse::cuda

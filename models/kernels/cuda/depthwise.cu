@@ -1,6 +1,6 @@
 // Depthwise convolution over [B, T, C]: one thread per channel, neighbours in C read neighbouring addresses.
-#include "models/kernels/cuda/kernels.h"
 #include "models/kernels/cuda/launch.cuh"
+#include "models/kernels/device_depthwise.h"
 
 namespace rehearse::cuda {
 namespace {
@@ -97,8 +97,8 @@ __global__ void grad_weight_kernel(Utterances utterances, Shape shape, int tap_g
   const int64_t utterance = utterances.first + in_part;
   const float* from = x + utterance * shape.frames * shape.channels + c;
   const float* slope = dy + utterance * shape.output_frames * shape.channels + c;
-  const int begin = blockIdx.y * static_cast<int>(DeviceKernels::kPieceFrames);
-  const int end = min(begin + static_cast<int>(DeviceKernels::kPieceFrames), output_length(length, shape.stride));
+  const int begin = blockIdx.y * static_cast<int>(kPieceFrames);
+  const int end = min(begin + static_cast<int>(kPieceFrames), output_length(length, shape.stride));
   float sums[kTaps] = {};
   for (int t = begin; t < end; ++t) {
     const float g = slope[static_cast<int64_t>(t) * shape.channels];
@@ -114,8 +114,6 @@ __global__ void grad_weight_kernel(Utterances utterances, Shape shape, int tap_g
   for (int i = 0; i < kTaps; ++i)
     if (first_tap + i < shape.kernel) to[static_cast<int64_t>(first_tap + i) * shape.channels] = sums[i];
 }
-
-}  // namespace
 
 void depthwise_forward(const DeviceDepthwise& call, const float* x, const float* weight, float* y) {
   const Shape shape = shape_of(call);
@@ -140,7 +138,7 @@ void depthwise_grad_input(const DeviceDepthwise& call, const float* dy, const fl
 void depthwise_grad_weight(const DeviceDepthwise& call, const float* x, const float* dy, float* dweight,
                            float* partials) {
   const Shape shape = shape_of(call);
-  const int64_t pieces = DeviceKernels::pieces_of(shape.output_frames);
+  const int64_t pieces = pieces_of(shape.output_frames);
   const int tap_groups = (shape.kernel + kTaps - 1) / kTaps;
   if (pieces > 0) {
     for_utterances(call.utterances, call.lengths, nullptr, [&](const Utterances& part) {
@@ -153,4 +151,9 @@ void depthwise_grad_weight(const DeviceDepthwise& call, const float* x, const fl
                   stream_of(call.stream));
 }
 
+REHEARSE_ON_DEVICE(DepthwiseForwardOnDevice, depthwise_forward);
+REHEARSE_ON_DEVICE(DepthwiseGradInputOnDevice, depthwise_grad_input);
+REHEARSE_ON_DEVICE(DepthwiseGradWeightOnDevice, depthwise_grad_weight);
+
+}  // namespace
 }  // namespace rehearse::cuda

@@ -1,14 +1,14 @@
 // Layer norm and gates with activation, counter-based dropout and mask, over [B, T, C]. The definitions, the dropout
 // hash among them, are those of models/kernels/frame_ops.cpp.
-#include "models/kernels/cuda/kernels.h"
 #include "models/kernels/cuda/launch.cuh"
+#include "models/kernels/device_frames.h"
 
 namespace rehearse::cuda {
 namespace {
 
 constexpr int kRows = 8;      // rows of a block, one warp each
 constexpr int kColumns = 64;  // threads of a block that walks down columns
-constexpr int kPieceFrames = static_cast<int>(DeviceKernels::kPieceFrames);
+constexpr int kPieceFrames = static_cast<int>(rehearse::kPieceFrames);
 
 struct Extent {
   int frames, channels;
@@ -231,8 +231,6 @@ void over(const DeviceBatch& batch, const Launch& launch) {
                  [&](const Utterances& part) { launch(part, stream_of(batch.stream)); });
 }
 
-}  // namespace
-
 void layer_norm_forward(const DeviceBatch& batch, const DeviceLayerNorm& norm, float* y) {
   over(batch, [&](const Utterances& part, cudaStream_t stream) {
     layer_norm_forward_kernel<<<row_grid(batch, part), kRows * kWarp, 0, stream>>>(part, extent_of(batch), norm, y);
@@ -249,8 +247,8 @@ void layer_norm_backward(const DeviceBatch& batch, const DeviceLayerNorm& norm, 
                                                                                  out.dx, out.partials);
     expect_launched("layer norm backward, columns");
   });
-  combine_columns(out.partials, 1, batch.utterances * DeviceKernels::pieces_of(batch.frames), 3 * batch.channels,
-                  out.sums, stream_of(batch.stream));
+  combine_columns(out.partials, 1, batch.utterances * pieces_of(batch.frames), 3 * batch.channels, out.sums,
+                  stream_of(batch.stream));
 }
 
 void gate_forward(const DeviceBatch& batch, const DeviceGate& gate, float* y) {
@@ -266,8 +264,14 @@ void gate_backward(const DeviceBatch& batch, const DeviceGate& gate, const Devic
     expect_launched("gate backward");
   });
   if (out.dgate)
-    combine_columns(out.partials, batch.utterances, DeviceKernels::pieces_of(batch.frames), batch.channels, out.dgate,
+    combine_columns(out.partials, batch.utterances, pieces_of(batch.frames), batch.channels, out.dgate,
                     stream_of(batch.stream));
 }
 
+REHEARSE_ON_DEVICE(LayerNormForwardOnDevice, layer_norm_forward);
+REHEARSE_ON_DEVICE(LayerNormBackwardOnDevice, layer_norm_backward);
+REHEARSE_ON_DEVICE(GateForwardOnDevice, gate_forward);
+REHEARSE_ON_DEVICE(GateBackwardOnDevice, gate_backward);
+
+}  // namespace
 }  // namespace rehearse::cuda

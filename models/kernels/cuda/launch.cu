@@ -1,5 +1,16 @@
 #include "models/kernels/cuda/launch.cuh"
+#include "models/kernels/device_table.h"
 #include "trainer/base/error.h"
+
+namespace rehearse {
+
+// Files register before main, in any order.
+std::vector<DeviceEntry>& device_entries() {
+  static std::vector<DeviceEntry> entries;
+  return entries;
+}
+
+}  // namespace rehearse
 
 namespace rehearse::cuda {
 namespace {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "models/kernels/device_kernels.h"
+#include "models/kernels/frame_ops.h"
 
 namespace rehearse::cuda {
 

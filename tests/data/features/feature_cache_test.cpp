@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 
 namespace rehearse {
 namespace {

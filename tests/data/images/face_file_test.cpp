@@ -6,7 +6,7 @@
 #include <functional>
 #include <mutex>
 
-#include "data/speech/pack/packed_shard.h"
+#include "data/hdf5_lock.h"
 #include "tests/data/images/images_support.h"
 #include "tests/fuzz/mutation.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/images/face_records.h"
-#include "tests/data/text_support.h"
+#include "tests/data/text/text_support.h"
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"
 

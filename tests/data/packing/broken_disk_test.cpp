@@ -6,7 +6,7 @@
 #include "data/speech/audio/sound_file.h"
 #include "data/speech/manifest.h"
 #include "data/speech/pack/packed.h"
-#include "tests/data/audio_support.h"
+#include "tests/data/speech/audio_support.h"
 #include "tests/support/process.h"
 #include "trainer/base/error.h"
 

@@ -1,11 +1,11 @@
-#include "data/sampler/batch_planner.h"
+#include "data/sampler/batches/batch_planner.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <set>
 
-#include "data/sampler/length_batches.h"
+#include "data/sampler/batches/length_batches.h"
 #include "data/speech/manifest.h"
 #include "sampler_fixture.h"
 

@@ -1,5 +1,5 @@
 // Fake learners: the controller alone, with what its draws score given by the test.
-#include "data/sampler/domain_controller.h"
+#include "data/sampler/shares/domain_controller.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "data/sampler/domain_shares.h"
+#include "data/sampler/shares/domain_shares.h"
 
 #include <cmath>
 #include <cstdio>

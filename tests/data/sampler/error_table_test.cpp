@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "data/sampler/quarantine.h"
-#include "data/sampler/realised_means.h"
+#include "data/sampler/shares/realised_means.h"
 #include "sampler_fixture.h"
 
 namespace rehearse {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/sampler/sampler.h"
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/random.h"
 #include "trainer/base/registry.h"
 

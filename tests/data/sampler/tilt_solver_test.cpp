@@ -1,4 +1,4 @@
-#include "data/sampler/tilt_solver.h"
+#include "data/sampler/shares/tilt_solver.h"
 
 #include <algorithm>
 #include <cmath>

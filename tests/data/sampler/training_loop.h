@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/sampler/batch_planner.h"
+#include "data/sampler/batches/batch_planner.h"
 #include "sampler_fixture.h"
 
 namespace rehearse {

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <thread>
 
-#include "tests/data/audio_support.h"
+#include "tests/data/speech/audio_support.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/speech/audio/audio_reader.h"
-#include "tests/data/audio_support.h"
+#include "tests/data/speech/audio_support.h"
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"
 

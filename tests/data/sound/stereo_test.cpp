@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "tests/data/audio_support.h"
+#include "tests/data/speech/audio_support.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {

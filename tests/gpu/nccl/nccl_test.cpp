@@ -12,6 +12,7 @@
 #include <iostream>
 #include <thread>
 
+#include "models/kernels/device_memory.h"
 #include "tests/gpu/gpu_here.h"
 #include "trainer/base/error.h"
 #include "trainer/comm/device_communicator.h"
@@ -64,10 +65,10 @@ TEST(NcclWorld, TheWorldHasTheSizeThatTheTestWasStartedFor) {
 class DeviceFloats {
  public:
   explicit DeviceFloats(const std::vector<float>& values)
-      : count_(values.size()), memory_(kernels().allocate(static_cast<int64_t>(count_))) {
-    kernels().upload(memory_, values.data(), static_cast<int64_t>(count_));
+      : count_(values.size()), memory_(call<AllocateOnDevice>()(static_cast<int64_t>(count_))) {
+    call<UploadOnDevice>()(memory_, values.data(), static_cast<int64_t>(count_));
   }
-  ~DeviceFloats() { kernels().release(memory_); }
+  ~DeviceFloats() { call<ReleaseOnDevice>()(memory_); }
   DeviceFloats(const DeviceFloats&) = delete;
   DeviceFloats& operator=(const DeviceFloats&) = delete;
 
@@ -79,12 +80,16 @@ class DeviceFloats {
   }
   std::vector<float> read() const {
     std::vector<float> values(count_);
-    kernels().download(values.data(), memory_, static_cast<int64_t>(count_));
+    call<DownloadOnDevice>()(values.data(), memory_, static_cast<int64_t>(count_));
     return values;
   }
 
  private:
-  static const DeviceKernels& kernels() { return *plugin().entry->kernels; }
+  template <class Function>
+  static typename Function::Signature* call() {
+    static const DeviceTable table(plugin().entry->functions);
+    return table.get<Function>();
+  }
   size_t count_;
   float* memory_;
 };

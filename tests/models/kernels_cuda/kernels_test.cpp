@@ -1,17 +1,31 @@
 // The CUDA kernels in the CPU emulation (emulation.h) against the CPU kernels. Results begin as kJunk, so that what a
 // kernel forgets to write shows.
-#include "models/kernels/cuda/kernels.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <regex>
 
 #include "models/kernels/ctc_lattice.h"
+#include "models/kernels/device_ctc.h"
+#include "models/kernels/device_depthwise.h"
+#include "models/kernels/device_frames.h"
+#include "models/kernels/device_memory.h"
+#include "trainer/base/files.h"
 #include "trainer/base/random.h"
+#include "trainer/engine/update/optimizers/adamw_device.h"
+#include "trainer/engine/update/optimizers/sgd_device.h"
 
 namespace rehearse {
 namespace {
+
+template <class Function>
+typename Function::Signature* emulated() {
+  static const DeviceTable table(device_entries());
+  return table.get<Function>();
+}
 
 constexpr float kJunk = 1e20f;
 constexpr double kTolerance = 1e-5;  // sums of a few dozen floats in another order
@@ -50,10 +64,10 @@ void compare_depthwise(const DepthwiseShape& shape, int64_t frames, const std::v
   }
   const DeviceDepthwise call{shape, batch, frames, lengths.data(), nullptr};
   auto found_y = junk(batch * output * channels), found_dx = junk(batch * frames * channels), found_dw = junk(taps);
-  auto partials = junk(batch * DeviceKernels::pieces_of(output) * taps);
-  cuda::depthwise_forward(call, x.data(), weight.data(), found_y.data());
-  cuda::depthwise_grad_input(call, dy.data(), weight.data(), found_dx.data());
-  cuda::depthwise_grad_weight(call, x.data(), dy.data(), found_dw.data(), partials.data());
+  auto partials = junk(batch * pieces_of(output) * taps);
+  emulated<DepthwiseForwardOnDevice>()(call, x.data(), weight.data(), found_y.data());
+  emulated<DepthwiseGradInputOnDevice>()(call, dy.data(), weight.data(), found_dx.data());
+  emulated<DepthwiseGradWeightOnDevice>()(call, x.data(), dy.data(), found_dw.data(), partials.data());
   expect_close(y, found_y, "y");
   expect_close(dx, found_dx, "dx");
   expect_close(dweight, found_dw, "dweight");
@@ -109,10 +123,11 @@ void compare_layer_norm(const Rows& rows) {
                         sums.data() + channels, sums.data() + 2 * channels);
   }
   auto found_y = junk(Rows::size()), found_dx = junk(Rows::size()), found_sums = junk(3 * channels);
-  auto partials = junk(Rows::kBatch * DeviceKernels::pieces_of(Rows::kFrames) * 3 * channels);
+  auto partials = junk(Rows::kBatch * pieces_of(Rows::kFrames) * 3 * channels);
   const DeviceLayerNorm norm{rows.x.data(), bias.data(), weight.data(), shift.data(), mean.data(), rstd.data(), 1e-5};
-  cuda::layer_norm_forward(rows.batch(), norm, found_y.data());
-  cuda::layer_norm_backward(rows.batch(), norm, {rows.dy.data(), found_dx.data(), found_sums.data(), partials.data()});
+  emulated<LayerNormForwardOnDevice>()(rows.batch(), norm, found_y.data());
+  emulated<LayerNormBackwardOnDevice>()(rows.batch(), norm,
+                                        {rows.dy.data(), found_dx.data(), found_sums.data(), partials.data()});
   expect_close(y, found_y, "y");
   expect_close(dx, found_dx, "dx");
   expect_close(sums, found_sums, "sums");
@@ -144,11 +159,11 @@ void compare_gate(const Rows& rows, bool has_gate, bool has_residual) {
                         has_residual ? rows.residual.data() : nullptr};
   auto found_y = junk(Rows::size()), found_dx = junk(Rows::size()), found_dresidual = junk(Rows::size());
   auto found_dgate = junk(Rows::kBatch * channels);
-  auto partials = junk(Rows::kBatch * DeviceKernels::pieces_of(Rows::kFrames) * channels);
-  cuda::gate_forward(rows.batch(), gate, found_y.data());
-  cuda::gate_backward(rows.batch(), gate,
-                      {rows.dy.data(), found_dx.data(), splits ? found_dresidual.data() : nullptr,
-                       has_gate ? found_dgate.data() : nullptr, has_gate ? partials.data() : nullptr});
+  auto partials = junk(Rows::kBatch * pieces_of(Rows::kFrames) * channels);
+  emulated<GateForwardOnDevice>()(rows.batch(), gate, found_y.data());
+  emulated<GateBackwardOnDevice>()(rows.batch(), gate,
+                                   {rows.dy.data(), found_dx.data(), splits ? found_dresidual.data() : nullptr,
+                                    has_gate ? found_dgate.data() : nullptr, has_gate ? partials.data() : nullptr});
   expect_close(y, found_y, "y");
   expect_close(dx, found_dx, "dx");
   if (splits) expect_close(dresidual, found_dresidual, "dresidual");
@@ -205,9 +220,10 @@ struct CtcBatch {
     std::vector<double> last_rows(batch * 4 * static_cast<size_t>(states), NAN);
     losses.assign(batch, kJunk);
     gradient = junk(static_cast<int64_t>(logits.size()));
-    cuda::ctc({logits.data(), static_cast<int64_t>(batch), frames, classes, static_cast<int32_t>(classes - 1), states,
-               utterances.data(), tokens.data(), order.data(), groups.data(), log_sums.data(), alpha.data(),
-               beta.data(), is_wide ? last_rows.data() : nullptr, losses.data(), gradient.data(), nullptr});
+    emulated<CtcOnDevice>()({logits.data(), static_cast<int64_t>(batch), frames, classes,
+                             static_cast<int32_t>(classes - 1), states, utterances.data(), tokens.data(), order.data(),
+                             groups.data(), log_sums.data(), alpha.data(), beta.data(),
+                             is_wide ? last_rows.data() : nullptr, losses.data(), gradient.data(), nullptr});
   }
 };
 
@@ -249,7 +265,7 @@ TEST(EmulatedCudaKernels, ArgmaxTakesTheFirstOfEquals) {
   std::vector<float> logits = noise(9 * 70, 3);
   logits[5] = logits[40] = logits[69] = 2;
   std::vector<int32_t> best(9, -1);
-  cuda::argmax(logits.data(), 9, 70, best.data(), nullptr);
+  emulated<ArgmaxOnDevice>()(logits.data(), 9, 70, best.data(), nullptr);
   for (int64_t row = 0; row < 9; ++row) {
     const auto begin = logits.begin() + row * 70;
     EXPECT_EQ(best[static_cast<size_t>(row)], std::max_element(begin, begin + 70) - begin);
@@ -257,11 +273,11 @@ TEST(EmulatedCudaKernels, ArgmaxTakesTheFirstOfEquals) {
 }
 
 TEST(EmulatedCudaKernels, SumsOfSquaresCoverEveryBlock) {
-  const auto values = noise(DeviceKernels::kSumBlock + 777, 4);
+  const auto values = noise(kDeviceSumBlock + 777, 4);
   double expected[2] = {}, found[2] = {-1, -1};
   for (size_t i = 0; i < values.size(); ++i)
-    expected[i / DeviceKernels::kSumBlock] += static_cast<double>(values[i]) * values[i];
-  cuda::sum_of_squares(values.data(), static_cast<int64_t>(values.size()), found, nullptr);
+    expected[i / kDeviceSumBlock] += static_cast<double>(values[i]) * values[i];
+  emulated<SumOfSquaresOnDevice>()(values.data(), static_cast<int64_t>(values.size()), found, nullptr);
   for (int i : {0, 1}) EXPECT_NEAR(found[i], expected[i], 1e-9 * expected[i]);
 }
 
@@ -269,10 +285,10 @@ TEST(EmulatedCudaKernels, AnUpdateTouchesItsSegmentsOnly) {
   std::vector<float> parameter(300, 1), gradient(300, 2), average(300, 0.5), square(300, 0.25), velocity(300, 1);
   std::vector<DeviceAdamWSegment> segments;
   for (int64_t i = 0; i < 100; ++i) segments.push_back({3 * i, 2, 0.1f, 0.9f});
-  cuda::adamw(parameter.data(), gradient.data(), average.data(), square.data(), segments.data(), 100,
-              {0.9f, 0.5f, 0.0f, 2.0f, 0.5f}, nullptr);
+  emulated<AdamWOnDevice>()(parameter.data(), gradient.data(), average.data(), square.data(), segments.data(), 100,
+                            {0.9f, 0.5f, 0.0f, 2.0f, 0.5f}, nullptr);
   const DeviceSgdSegment second{1, 1, 0.1f, 0.0f};
-  cuda::sgd(parameter.data(), gradient.data(), velocity.data(), &second, 1, {0.9f, 0.5f, true}, nullptr);
+  emulated<SgdOnDevice>()(parameter.data(), gradient.data(), velocity.data(), &second, 1, {0.9f, 0.5f, true}, nullptr);
   // g = 1: m = 0.9 · 0.5 + 0.1, v = 0.5 · 0.25 + 0.5, step 0.1 m / (2 sqrt(v)).
   const float adam = 0.9f - 0.1f * 0.55f / (2 * std::sqrt(0.625f));
   for (size_t i = 0; i < 300; i += 3) {
@@ -280,6 +296,21 @@ TEST(EmulatedCudaKernels, AnUpdateTouchesItsSegmentsOnly) {
     EXPECT_EQ(parameter[i + 2], 1);
   }
   EXPECT_NEAR(parameter[1], adam - 0.1f * (1 + 0.9f * 1.9f), 1e-6);
+}
+
+// Every function that a header declares is defined by a .cu file; the stream is libtorch's, in the plug-in.
+TEST(CudaKernels, AllThatAreDeclaredAreThere) {
+  std::vector<std::string> declared;
+  for (const char* folder : {"models/kernels", "trainer/engine/update/optimizers"})
+    for (const auto& file : fs::directory_iterator(fs::path(REHEARSE_SOURCE_DIR) / folder)) {
+      if (file.path().extension() != ".h" || file.path().filename() == "device_table.h") continue;
+      static const std::regex kName(R"re(kName = "([a-z_]+)")re");
+      const std::string text = read_text(file.path());
+      for (std::sregex_iterator name(text.begin(), text.end(), kName), end; name != end; ++name)
+        if ((*name)[1] != "current_stream") declared.push_back((*name)[1]);
+    }
+  EXPECT_THAT(DeviceTable(device_entries()).names(), testing::UnorderedElementsAreArray(declared));
+  EXPECT_GE(declared.size(), 16u);
 }
 
 }  // namespace

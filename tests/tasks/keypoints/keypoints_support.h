@@ -11,9 +11,9 @@
 
 #include "data/images/face_file.h"
 #include "data/images/face_records.h"
-#include "data/sampler/batch_planner.h"
-#include "tests/data/text_support.h"
-#include "trainer/base/config.h"
+#include "data/sampler/batches/batch_planner.h"
+#include "tests/data/text/text_support.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/error.h"
 #include "trainer/base/random.h"
 #include "trainer/base/registry.h"

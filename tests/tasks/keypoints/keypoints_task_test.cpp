@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "data/images/picture.h"
 #include "models/torch_prelude.h"
 #include "tests/tasks/keypoints/keypoints_support.h"
 #include "trainer/tasks/keypoints/faces_json.h"
@@ -157,6 +158,18 @@ TEST(KeypointsTask, AnAnswerThatIsNoNumberIsEmptyAndWrong) {
   EXPECT_EQ(score.error, 1);
   EXPECT_EQ(score.loss, 24);
   EXPECT_TRUE(score.detail["points"]["left_eye_center"].is_null());
+}
+
+TEST(KeypointsTask, DrawsAnAnswerOverItsPicture) {
+  TaskFixture fixture;
+  const auto task = fixture.task();
+  const auto set = task->validation_set();
+  const std::vector<ExampleScore> scores = task->score(*set, *set->load_plain(draws_of({1}), {}), true);
+  ASSERT_TRUE(task->draws_pictures());
+  const std::string png = task->picture(*set, scores[0]);
+  const images::Picture picture = images::decode_png(std::as_bytes(std::span(png)), "drawn");
+  EXPECT_EQ(picture.width, 8 * 50);
+  EXPECT_EQ(picture.channels, 3);
 }
 
 TEST(KeypointsTask, PredictsPixels) {

@@ -1,5 +1,7 @@
 #include "trainer/tasks/keypoints/point_figures.h"
 
+#include <cmath>
+
 #include "tests/tasks/keypoints/keypoints_support.h"
 #include "trainer/tasks/keypoints/face_drawing.h"
 
@@ -13,6 +15,17 @@ TEST(PointFigures, PointsAreHundredthsOfPixelsAndMissingOnesNull) {
   const nlohmann::json points =
       points_json(small_layout(), std::vector<float>{1.234f, 2, kMissing, kMissing, 4.009f, 5});
   EXPECT_EQ(points.dump(), R"({"left_eye_center":[1.23,2.0],"nose_tip":[4.01,5.0],"right_eye_center":null})");
+}
+
+TEST(PointFigures, PointsComeBackFromTheirObjectAndMissingOnesAreNoNumbers) {
+  const images::FaceLayout layout = small_layout();
+  const std::vector<float> points =
+      points_from(layout, points_json(layout, std::vector<float>{1, 2.5f, kMissing, 0, 3, 4}));
+  ASSERT_EQ(points.size(), 6u);
+  EXPECT_EQ(points[0], 1);
+  EXPECT_EQ(points[1], 2.5f);
+  EXPECT_TRUE(std::isnan(points[2]) && std::isnan(points[3]));
+  EXPECT_EQ(points[5], 4);
 }
 
 TEST(PointFigures, TheTableIsTheMeanOfEachPointOverThePicturesThatKnowIt) {

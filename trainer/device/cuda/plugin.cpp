@@ -3,7 +3,7 @@
 #include <cuda_runtime.h>
 #include <nvtx3/nvToolsExt.h>
 
-#include "models/kernels/cuda/kernels.h"
+#include "models/kernels/device_memory.h"
 #include "trainer/base/error.h"
 #include "trainer/comm/cuda/nccl_collectives.h"
 #include "trainer/device/device_plugin.h"
@@ -65,31 +65,13 @@ std::unique_ptr<DeviceCollectives> collectives(int device) {
   return make_nccl_collectives(device, current_stream);
 }
 
-constexpr DeviceKernels kKernels = {
-    .depthwise_forward = depthwise_forward,
-    .depthwise_grad_input = depthwise_grad_input,
-    .depthwise_grad_weight = depthwise_grad_weight,
-    .layer_norm_forward = layer_norm_forward,
-    .layer_norm_backward = layer_norm_backward,
-    .gate_forward = gate_forward,
-    .gate_backward = gate_backward,
-    .ctc = ctc,
-    .argmax = argmax,
-    .sum_of_squares = sum_of_squares,
-    .adamw = adamw,
-    .sgd = sgd,
-    .allocate = allocate,
-    .release = release,
-    .download = download,
-    .upload = upload,
-    .current_stream = current_stream,
-};
+REHEARSE_ON_DEVICE(CurrentStreamOnDevice, current_stream);
 
 }  // namespace
 }  // namespace rehearse::cuda
 
 extern "C" const rehearse::DevicePlugin* rehearse_device_plugin() {
-  static const rehearse::DevicePlugin plugin = {.kernels = &rehearse::cuda::kKernels,
+  static const rehearse::DevicePlugin plugin = {.functions = rehearse::device_entries(),
                                                 .open = rehearse::cuda::open,
                                                 .collectives = rehearse::cuda::collectives,
                                                 .ranges = {rehearse::cuda::begin_range, rehearse::cuda::end_range}};

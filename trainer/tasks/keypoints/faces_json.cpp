@@ -4,7 +4,7 @@
 #include <set>
 
 #include "trainer/base/error.h"
-#include "trainer/base/json_fields.h"
+#include "trainer/base/text/json_fields.h"
 
 namespace rehearse::keypoints {
 namespace {

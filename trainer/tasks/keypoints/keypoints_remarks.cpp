@@ -6,8 +6,9 @@
 #include "data/images/face_file.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
-#include "trainer/base/printable.h"
-#include "trainer/base/table.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/base/text/table.h"
+#include "trainer/tasks/keypoints/face_drawing.h"
 #include "trainer/tasks/keypoints/faces_json.h"
 #include "trainer/tasks/keypoints/keypoints_task.h"
 #include "trainer/tasks/keypoints/point_figures.h"
@@ -86,6 +87,17 @@ std::vector<std::string> KeypointsTask::remarks_on(const std::vector<ExampleScor
   for (const ExampleScore& score : scores)
     if (score.detail.is_object() && score.detail.contains("point_errors")) details.push_back(&score.detail);
   return point_table(layout_, details);
+}
+
+std::string KeypointsTask::picture(const ExampleSet& any, const ExampleScore& score) {
+  const images::FaceRecords& records = static_cast<const KeypointsSet&>(any).records();
+  const std::span<const uint8_t> pixels = records.pixels_of(score.example);
+  images::Picture grey = images::Picture::blank(layout_.width, layout_.height, 1, 0);
+  grey.values.assign(pixels.begin(), pixels.end());
+  const std::vector<std::byte> png =
+      images::encode_png(drawn_points(grey, drawing_factor(layout_.width), points_from(layout_, score.detail["points"]),
+                                      points_from(layout_, score.detail["true_points"])));
+  return {reinterpret_cast<const char*>(png.data()), png.size()};
 }
 
 std::vector<std::vector<std::string>> KeypointsTask::describe() const {

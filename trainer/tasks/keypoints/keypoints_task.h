@@ -49,6 +49,8 @@ class KeypointsTask : public Task {
   std::vector<Remark> start_remarks(const ExampleSet& training, const ExampleSet* validation, uint64_t parameters,
                                     nlohmann::json& line) override;
   std::vector<std::string> remarks_on(const std::vector<ExampleScore>& scores) override;
+  bool draws_pictures() const override { return true; }
+  std::string picture(const ExampleSet& set, const ExampleScore& score) override;
   std::vector<std::vector<std::string>> describe() const override;
   std::string describe_note() const override;
   bool examine(Findings& findings, int threads, const std::string& list_path) override;

@@ -2,11 +2,12 @@
 
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <sstream>
 
 #include "data/images/scaling.h"
-#include "trainer/base/printable.h"
-#include "trainer/base/table.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/base/text/table.h"
 
 namespace rehearse::keypoints {
 namespace {
@@ -32,6 +33,17 @@ nlohmann::json points_json(const images::FaceLayout& layout, std::span<const flo
     if (std::isfinite(x) && std::isfinite(y)) point = {rounded(x, 100), rounded(y, 100)};
   }
   return object;
+}
+
+std::vector<float> points_from(const images::FaceLayout& layout, const nlohmann::json& object) {
+  std::vector<float> points(2 * layout.num_points(), std::numeric_limits<float>::quiet_NaN());
+  for (size_t p = 0; p < layout.num_points(); ++p) {
+    const auto found = object.find(layout.point_names[p]);
+    if (found == object.end() || !found->is_array()) continue;
+    points[2 * p] = found->at(0);
+    points[2 * p + 1] = found->at(1);
+  }
+  return points;
 }
 
 nlohmann::json point_detail(const images::FaceLayout& layout, std::span<const float> predicted,

@@ -14,6 +14,9 @@ namespace rehearse::keypoints {
 // {name: [x, y] or null, …} in pixels, as an import of points reads it; points [P, 2].
 nlohmann::json points_json(const images::FaceLayout& layout, std::span<const float> points);
 
+// The other way: [P, 2], NaN where a point is null or absent.
+std::vector<float> points_from(const images::FaceLayout& layout, const nlohmann::json& object);
+
 // {"points": …, "true_points": …, "point_errors": {name: share of the inter-ocular distance, …}}; predicted [P, 2] as
 // the network scales them.
 nlohmann::json point_detail(const images::FaceLayout& layout, std::span<const float> predicted,

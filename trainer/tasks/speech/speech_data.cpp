@@ -3,11 +3,12 @@
 #include <map>
 
 #include "data/speech/overlap.h"
+#include "models/kernels/ctc_length.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/files.h"
-#include "trainer/base/json_fields.h"
-#include "trainer/base/printable.h"
-#include "trainer/tasks/speech/learning_doubts.h"
+#include "trainer/base/text/json_fields.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/tasks/speech/examine/learning_doubts.h"
 #include "trainer/tasks/speech/speech_sums.h"
 #include "trainer/tasks/speech/speech_task.h"
 #include "trainer/tasks/speech/text_report.h"
@@ -83,8 +84,8 @@ Corpus::Options SpeechTask::whole() const {
   return all;
 }
 
-std::function<int64_t(double)> SpeechTask::frames() const {
-  return [this](double duration_s) { return output_frames(duration_s); };
+FrameNeeds SpeechTask::frames() const {
+  return {ctc_frames_needed, [this](double duration_s) { return output_frames(duration_s); }};
 }
 
 std::unique_ptr<ExampleSet> SpeechTask::set_of(Corpus corpus) const {
@@ -102,7 +103,7 @@ std::unique_ptr<ExampleSet> SpeechTask::training_set() {
 std::unique_ptr<ExampleSet> SpeechTask::validation_set() {
   if (data_.valid.empty()) return nullptr;
   expect_utterances(data_.valid);
-  Corpus corpus(read_manifests(data_.valid), normalizer_, *tokenizer_, whole(), nullptr);
+  Corpus corpus(read_manifests(data_.valid), normalizer_, *tokenizer_, whole(), {});
   if (corpus.items().empty()) {
     const Rejection& first = corpus.rejections().front();
     throw DataError("data.valid: expected at least one usable utterance; found ", corpus.rejections().size(),
@@ -120,7 +121,7 @@ std::unique_ptr<ExampleSet> SpeechTask::scored_set(const std::string& manifest) 
   options.max_rejected_share = 1;
   options.drop_infeasible = false;
   options.drop_textless = false;
-  return set_of(Corpus(read_manifest(manifest), normalizer_, *tokenizer_, options, nullptr));
+  return set_of(Corpus(read_manifest(manifest), normalizer_, *tokenizer_, options, {}));
 }
 
 std::vector<std::pair<uint64_t, std::string>> SpeechTask::training_ids() {

@@ -100,7 +100,7 @@ class SpeechTask : public Task {
   };
   static Data read_data(const Context& context);
   Corpus::Options whole() const;  // the limits of a set that is scored whole
-  std::function<int64_t(double)> frames() const;
+  FrameNeeds frames() const;
   std::unique_ptr<ExampleSet> set_of(Corpus corpus) const;
   void remark_on_texts(const Corpus& corpus, bool is_learned, std::vector<Remark>& remarks, nlohmann::json& line) const;
 

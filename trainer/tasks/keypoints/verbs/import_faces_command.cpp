@@ -8,8 +8,8 @@
 #include "data/speech/import/rejected_source.h"
 #include "trainer/base/error.h"
 #include "trainer/base/log.h"
-#include "trainer/base/printable.h"
-#include "trainer/base/words.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/base/text/words.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 

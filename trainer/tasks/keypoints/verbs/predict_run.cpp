@@ -10,7 +10,7 @@
 #include "data/images/face_file.h"
 #include "data/images/picture.h"
 #include "trainer/base/error.h"
-#include "trainer/base/printable.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/device/device.h"
 #include "trainer/engine/model.h"

@@ -6,11 +6,11 @@
 #include <thread>
 
 #include "data/images/synth/synth_faces.h"
-#include "trainer/base/config.h"
+#include "trainer/base/config/config.h"
 #include "trainer/base/error.h"
 #include "trainer/base/log.h"
-#include "trainer/base/printable.h"
-#include "trainer/base/table.h"
+#include "trainer/base/text/printable.h"
+#include "trainer/base/text/table.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 
