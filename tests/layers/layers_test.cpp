@@ -184,7 +184,12 @@ TEST(Layers, FewFilesSeeTorch) {
     }
   }
   std::cout << units << " source files see libtorch, at most " << kMaxTorchUnits << " may\n";
-  EXPECT_LE(units, kMaxTorchUnits) << "each takes about 20 s to compile; these see it:\n" << list;
+  EXPECT_LE(units, kMaxTorchUnits)
+      << "each takes about 20 s to compile. Arithmetic that needs no tensor belongs into models/kernels, words and "
+         "files "
+         "into a file of their own; when nothing can move, raise kMaxTorchUnits and say in the commit what a "
+         "build from nothing takes. These see it:\n"
+      << list;
 }
 
 TEST(Layers, FmtInAHeaderOrBesideTorchIsFound) {
@@ -223,8 +228,7 @@ TEST(Layers, NoFileNamesAPathOfOneMachine) {
 Findings words_of_one_task(const SourceTree& tree) {
   static const std::regex kShared(R"(^(trainer/(engine|checkpoint|observe|device)/|data/sampler/).*\.(cpp|h)$)");
   static const std::regex kWord(
-      R"((audio|ctc|tokeni[sz]|\btokens?\b|_tokens?\b|\bcer\b|_cer\b|\bcer_|\bk?hz\b|_k?hz\b))",
-      std::regex::icase);
+      R"((audio|ctc|tokeni[sz]|\btokens?\b|_tokens?\b|\bcer\b|_cer\b|\bcer_|\bk?hz\b|_k?hz\b))", std::regex::icase);
   static const std::regex kAllowed(R"(stop_token|kFirstTask = "ctc")");
   Findings found;
   for (const auto& [path, text] : tree) {
@@ -339,6 +343,86 @@ TEST(Layers, ALinkToNowhereIsFound) {
 
 TEST(Layers, LinksOfPagesLeadSomewhere) {
   EXPECT_THAT(broken_links(repository()), IsEmpty());
+}
+
+std::string without_comments(const std::string& source) {
+  return std::regex_replace(source, std::regex(R"(//[^\n]*)"), "");
+}
+
+// Plug-ins stand alone: no header of their own, no line in a CMakeLists.txt.
+Findings plugins_that_are_not_one_file(const SourceTree& tree) {
+  static const std::regex kPlugin(R"(\nREHEARSE_(REGISTER|COMMAND)\()");
+  static const std::regex kParts(R"(^trainer/tasks/|curriculum_sampler\.cpp$)");  // that consist of several
+  Findings found;
+  for (const auto& [path, text] : tree) {
+    if (!is_unit(path) || starts_with(path, "tests/") || std::regex_search(path, kParts)) continue;
+    if (!std::regex_search(text, kPlugin)) continue;
+    const std::string stem = path.substr(0, path.size() - 4), name = fs::path(stem).filename().string();
+    if (tree.contains(stem + ".h")) found.push_back(path + ": has a header");
+    for (const auto& [other, content] : tree)
+      if (ends_with(other, "CMakeLists.txt") && content.find(name + ".cpp") != std::string::npos)
+        found.push_back(path + ": named in " + other);
+  }
+  return found;
+}
+
+TEST(Layers, APluginThatSomethingElseNamesIsFound) {
+  const SourceTree tree = {{"models/blocks/a.cpp", "x\nREHEARSE_REGISTER(Block, \"a\", A);\n"},
+                           {"models/blocks/a.h", ""},
+                           {"models/blocks/b.cpp", "x\nREHEARSE_COMMAND(\"b\", B);\n"},
+                           {"models/CMakeLists.txt", "SOURCES blocks/b.cpp"},
+                           {"models/c.cpp", "int c;\n"},
+                           {"models/c.h", ""}};
+  EXPECT_THAT(plugins_that_are_not_one_file(tree),
+              ElementsAre("models/blocks/a.cpp: has a header", "models/blocks/b.cpp: named in models/CMakeLists.txt"));
+}
+
+TEST(Layers, APluginIsOneFile) {
+  EXPECT_THAT(plugins_that_are_not_one_file(repository()), IsEmpty());
+}
+
+// Rows "| what | files | [name](path), … |" of a page: the links are as many as it says, and no other source has the
+// class that the first of them registers.
+Findings false_counts(const SourceTree& tree, const std::string& page) {
+  static const std::regex kRow(R"(\| ([a-z -]+) \| (\d+) \| ([^\n]*) \|\n)"), kLink(R"(\]\(([^)#\s]+)\))");
+  static const std::regex kClass(R"(\nREHEARSE_(?:REGISTER\(\w+, "[^"]+"|COMMAND\("[^"]+"), (\w+)\))");
+  Findings found;
+  for (std::sregex_iterator row(page.begin(), page.end(), kRow), end; row != end; ++row) {
+    const std::string what = (*row)[1], all = (*row)[3], list = all.substr(0, all.find(';'));
+    std::set<std::string> files;
+    std::string first;
+    for (std::sregex_iterator link(list.begin(), list.end(), kLink); link != end; ++link) {
+      files.insert((*link)[1]);
+      if (first.empty()) first = (*link)[1];
+    }
+    const size_t unnamed = list.find(", its test") == std::string::npos ? 0 : 1;
+    if (files.size() + unnamed != std::stoul((*row)[2])) found.push_back(what + ": counts " + (*row)[2].str());
+    const auto source = tree.find(first);
+    std::smatch name;
+    if (source == tree.end() || !std::regex_search(source->second, name, kClass)) continue;
+    const std::regex word("\\b" + name[1].str() + "\\b");
+    for (const auto& [path, text] : tree)
+      if ((is_unit(path) || is_header(path)) && !files.contains(path) &&
+          std::regex_search(without_comments(text), word))
+        found.push_back(what + ": " + name[1].str() + " is in " + path);
+  }
+  return found;
+}
+
+TEST(Layers, AFalseCountOfFilesIsFound) {
+  const SourceTree tree = {{"a.cpp", "x\nREHEARSE_REGISTER(Block, \"a\", Alpha);\n"},
+                           {"b.cpp", "int x = 0;  // Alpha\nAlpha alpha;\n"},
+                           {"c.cpp", "// Alpha\n"}};
+  EXPECT_THAT(false_counts(tree, "| one | 2 | [a](a.cpp) |\n| two | 2 | [a](a.cpp), [b](b.cpp); [c](c.cpp) |\n"),
+              ElementsAre("one: counts 2", "one: Alpha is in b.cpp"));
+}
+
+TEST(Layers, WhatIsAddedTouchesAsManyFilesAsContributingSays) {
+  const std::string& page = repository().at("CONTRIBUTING.md");
+  EXPECT_THAT(false_counts(repository(), page), IsEmpty());
+  for (const char* what :
+       {"block", "kernel", "importer", "augmentation", "tokenizer", "sampler", "optimizer", "task", "verb"})
+    EXPECT_THAT(page, HasSubstr(std::string("\n| ") + what + " | "));
 }
 
 TEST(Layers, TheRepositoryIsRead) {

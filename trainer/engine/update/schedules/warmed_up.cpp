@@ -80,13 +80,13 @@ struct HoldShape {
   }
 };
 
-using Constant = WarmedUp<ConstantShape>;
+using ConstantRate = WarmedUp<ConstantShape>;
 using Cosine = WarmedUp<CosineShape>;
 using Linear = WarmedUp<LinearShape>;
 using InverseRoot = WarmedUp<InverseRootShape>;
 using Hold = WarmedUp<HoldShape>;
 
-REHEARSE_REGISTER(Schedule, "constant", Constant);
+REHEARSE_REGISTER(Schedule, "constant", ConstantRate);
 REHEARSE_REGISTER(Schedule, "cosine", Cosine);
 REHEARSE_REGISTER(Schedule, "linear", Linear);
 REHEARSE_REGISTER(Schedule, "inverse_sqrt", InverseRoot);
