@@ -236,10 +236,10 @@ std::vector<std::string> CurriculumSampler::measure(std::span<const Measured> me
     DomainController& controller = domains_[d].controller;
     const double lambda = controller.lambda_for_target(seen_bins(d), bins_.seen), mean = table_mean(d);
     controller.mark_switch(lambda, mean);
-    lines.push_back(concat("domain ", layout_.name(d), ": replay without an earlier run's measurements; ", own.size(),
-                           " of its utterances scored now: ", error_title_, " ", std::lround(1000 * mean) / 10.0,
-                           " %, kept as the reference for forgetting; its tilt may not rise above λ ",
-                           std::lround(100 * lambda) / 100.0));
+    lines.push_back(concat(
+        "domain ", layout_.name(d), ": replay without an earlier run's measurements; ", own.size(), " of its ",
+        layout_.examples(), " scored now: ", error_title_, " ", std::lround(1000 * mean) / 10.0,
+        " %, kept as the reference for forgetting; its tilt may not rise above λ ", std::lround(100 * lambda) / 100.0));
   }
   return lines;
 }

@@ -87,7 +87,7 @@ TEST_F(Refusals, ADomainWithoutItsFilesEndsTheRunOnceThatIsSure) {
         run_rehearse_ranks(2, tiny_train(folder_.path() / type, {"--set", data, "--set", "curriculum.type=" + type}));
     EXPECT_EQ(result.exit_code, 3) << result.err;
     EXPECT_THAT(complaints(result.err),
-                ::testing::ElementsAre(AllOf(HasSubstr("domain \"loud\": expected at most 20.0% unusable utterances"),
+                ::testing::ElementsAre(AllOf(HasSubstr("domain \"loud\": expected at most 20.0% unusable files"),
                                              HasSubstr("loud_train"), HasSubstr("data.max_rejected_share"))));
   }
 }

@@ -90,8 +90,8 @@ TEST_F(BadFilesTest, MoreOfTheWholeDomainEndIt) {
     files.observe(std::vector{observed(101, true), observed(102, false)});
     FAIL() << "two of five";
   } catch (const DataError& failure) {
-    EXPECT_THAT(failure.what(), HasSubstr("domain \"radio\": expected at most 20.0% unusable utterances; found 2 "
-                                          "unusable files among the 3 drawn so far, e.g. \"file101.wav\""));
+    EXPECT_THAT(failure.what(), HasSubstr("domain \"radio\": expected at most 20.0% unusable files; found 2 "
+                                          "among the 3 drawn so far, e.g. \"file101.wav\""));
   }
 }
 

@@ -165,7 +165,7 @@ TEST_F(ResumeTest, AnotherConfigurationOrCorpusIsNoDamage) {
               AllOf(HasSubstr("step-00000020/state.json"), HasSubstr("optimizer.lr 0.5 instead of 0.1")));
   json other = facts_;
   other["corpus"] = "abd";
-  EXPECT_THAT(refusal<DataError>("auto", kYaml, other), HasSubstr("found other utterances or texts"));
+  EXPECT_THAT(refusal<DataError>("auto", kYaml, other), HasSubstr("found other examples or another content"));
   EXPECT_THAT(loaded_, ::testing::IsEmpty());
 }
 

@@ -84,7 +84,7 @@ void expect_same_run(const Origin& origin, const ResumeRequest& request) {
                       "; go on with the old values, or start a new run with --init");
   if (origin.corpus != request.facts.at("corpus"))
     throw DataError(origin.where,
-                    ": expected the training data that this run began with; found other utterances or texts;"
+                    ": expected the training data that this run began with; found other examples or another content;"
                     " start a new run with --init");
 }
 

@@ -17,6 +17,7 @@ Sampler::Context sampler_context(const Dataset& dataset, const RunOptions& optio
   context.planned_draws = planned_draws(options, dataset);
   context.error_name = terms.error_key;
   context.error_title = terms.error_title;
+  context.examples = terms.examples;
   return context;
 }
 

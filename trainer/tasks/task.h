@@ -151,6 +151,12 @@ class Task {
   virtual std::string scoring_note() const { return ""; }
   virtual nlohmann::json scoring_facts() const { return nlohmann::json::object(); }
   virtual std::vector<std::string> notes_on(const ExampleSet& /*set*/) { return {}; }
+  // A table of its own behind that of the scores, from what ExampleScore::detail says of each scored set; empty: none.
+  struct ScoredDetails {
+    std::string domain;
+    std::vector<const nlohmann::json*> details;
+  };
+  virtual std::string detail_table(const std::vector<ScoredDetails>& /*sets*/) const { return ""; }
 
   // Doctor: rows "block, type, input length, output length, channels, parameters", and what is wrong with the data
   // (false: nothing can be trained on). `list_path`: where all findings go; empty: nowhere.

@@ -64,9 +64,8 @@ std::vector<TiltBin> DomainController::split_suspects(std::span<const TiltBin> b
 
 void DomainController::solve(std::span<const TiltBin> bins, size_t num_seen) {
   if (!assess(bins))
-    throw DataError(
-        "curriculum: domain ", domain_,
-        ": expected utterances that can be drawn; found all of them quarantined; check its files and labels");
+    throw DataError("curriculum: domain ", domain_,
+                    ": expected examples that can be drawn; found all of them quarantined; check its files and labels");
   const std::vector<TiltBin> drawable = split_suspects(bins, num_seen);
   is_held_ = false;
   if (is_replay_ && options_.replay_tilt == "uniform") {

@@ -53,10 +53,11 @@ void divide(const Group& group, const SamplerOptions& options, const DomainLayou
 
 }  // namespace
 
-DomainLayout::DomainLayout(const Sampler::Context& context) : names_(context.domains) {
+DomainLayout::DomainLayout(const Sampler::Context& context) : names_(context.domains), examples_(context.examples) {
   REHEARSE_CHECK(context.domain.size() == context.cost.size(), "every utterance has a domain and a cost");
   REHEARSE_CHECK(std::is_sorted(context.domain.begin(), context.domain.end()), "the corpus is sorted by domain");
-  if (context.domain.empty()) throw DataError("sampler: expected at least one utterance; found none");
+  if (context.domain.empty())
+    throw DataError("sampler: expected at least one of the ", context.examples, "; found none");
   REHEARSE_CHECK(context.domain.back() < names_.size(), "every domain has a name");
   first_.assign(names_.size() + 1, 0);
   seconds_.assign(names_.size(), 0);
@@ -112,7 +113,10 @@ FilledShares fill_shares(const std::vector<double>& weights, const std::vector<d
 }
 
 DomainShares::DomainShares(const SamplerOptions& options, const DomainLayout& layout, uint64_t planned_draws)
-    : max_repeats_(options.max_repeats), wished_(wished_shares(options, layout)), names_(layout.names()) {
+    : max_repeats_(options.max_repeats),
+      wished_(wished_shares(options, layout)),
+      names_(layout.names()),
+      examples_(layout.examples()) {
   for (size_t d = 0; d < names_.size(); ++d) sizes_.push_back(layout.size(d));
   set_planned_draws(planned_draws);
 }
@@ -133,8 +137,9 @@ double DomainShares::expected_visits(size_t domain) const {
 std::vector<std::string> DomainShares::notes() const {
   std::vector<std::string> lines;
   for (size_t d = 0; d < names_.size(); ++d) {
-    std::string line = concat("domain ", names_[d], ": ", sizes_[d], " utterances, share ", percent(filled_.share[d]));
-    if (planned_draws_ > 0) line += concat(", expected visits per utterance ", expected_visits(d));
+    std::string line =
+        concat("domain ", names_[d], ": ", sizes_[d], " ", examples_, ", share ", percent(filled_.share[d]));
+    if (planned_draws_ > 0) line += concat(", expected visits of each ", expected_visits(d));
     if (filled_.is_capped[d])
       line += concat(" (wished ", percent(wished_[d]), "; max_repeats ", max_repeats_, " limits it)");
     lines.push_back(line);

@@ -23,10 +23,12 @@ class DomainLayout {
   double seconds(size_t domain) const { return seconds_[domain]; }
   const std::string& name(size_t domain) const { return names_[domain]; }
   const std::vector<std::string>& names() const { return names_; }
+  const std::string& examples() const { return examples_; }  // what they are, for people
   size_t domain_of(uint32_t utterance) const;
 
  private:
   std::vector<std::string> names_;
+  std::string examples_;
   std::vector<uint32_t> first_;  // num_domains + 1
   std::vector<double> seconds_;
 };
@@ -64,6 +66,7 @@ class DomainShares {
   std::vector<double> wished_;
   std::vector<uint32_t> sizes_;
   std::vector<std::string> names_;
+  std::string examples_;
   uint64_t planned_draws_ = 0;
   FilledShares filled_;
   WeightedPick pick_;

@@ -145,7 +145,7 @@ TEST(KeypointsTask, ScoresInTheOrderOfItsTerms) {
   EXPECT_EQ(score.detail["true_points"]["nose_tip"], nlohmann::json({4.0, 4.0}));
   EXPECT_NEAR(score.detail["point_errors"]["nose_tip"].get<double>(), 0.05, 1e-5);
   EXPECT_TRUE(task->score(*set, *batch, false)[0].detail.is_null());
-  EXPECT_THAT(task->remarks_on(scores).back(), HasSubstr("5.0 %"));
+  EXPECT_THAT(task->detail_table({{"dark", {&scores[0].detail}}}), HasSubstr("5.0 %"));
 }
 
 TEST(KeypointsTask, AnAnswerThatIsNoNumberIsEmptyAndWrong) {

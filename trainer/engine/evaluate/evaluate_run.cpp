@@ -74,6 +74,15 @@ double most_rejected(const LoadedCheckpoint& checkpoint) {
   return max_rejected_share_of(config.root());
 }
 
+std::string detail_table_of(const Task& task, const EvaluationResult& result) {
+  std::vector<Task::ScoredDetails> sets;
+  for (const ScoredSet& set : result.sets) {
+    sets.push_back({set.domain, {}});
+    for (const ScoredExample& one : set.examples) sets.back().details.push_back(&one.detail);
+  }
+  return task.detail_table(sets);
+}
+
 int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest& request) {
   at::set_num_threads(world.fair_threads());
   const Device device = Device::open(request.device, world, /*is_deterministic=*/true);
@@ -94,6 +103,7 @@ int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest&
     for (const std::string& note : task.notes_on(*sets[i])) result.notes.push_back(request.manifests[i] + ": " + note);
     add_sets(request.manifests[i], *sets[i], score_set(task, *sets[i], scoring, communicator), training, result);
   }
+  result.detail_table = detail_table_of(task, result);
   if (world.rank() == 0) write_results(request, result);
   const std::vector<std::string> excessive = excessive_refusals(result, most_rejected(checkpoint));
   for (const std::string& line : excessive)

@@ -255,6 +255,7 @@ std::string evaluation_text(const EvaluationResult& result) {
   for (const LeftOut& line : result.left_out) left_out.push_back(line.name + ": " + line.reason);
   append_list(text, "left out", left_out);
   for (const std::string& note : result.notes) text += printable(note) + "\n";
+  if (!result.detail_table.empty()) text += "\n" + result.detail_table;
   return text;
 }
 

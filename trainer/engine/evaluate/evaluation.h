@@ -48,6 +48,7 @@ struct EvaluationResult {
   std::vector<ScoredSet> sets;
   std::vector<LeftOut> left_out;
   std::vector<std::string> notes;  // below the table
+  std::string detail_table;        // of the task, last
 };
 
 // What a checkpoint was trained on in its own run, as far as it says; what came before --init is not known to it.

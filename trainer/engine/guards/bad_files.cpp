@@ -43,8 +43,8 @@ void BadFiles::expect_few(const Count& count, uint32_t utterance) const {
   const double surely = max_share_ * drawn + 3 * std::sqrt(max_share_ * (1 - max_share_) * drawn);
   if (bad <= max_share_ * all && bad <= surely) return;
   throw DataError("domain \"", dataset_.domains[dataset_.domain[utterance]], "\": expected at most ",
-                  format_percent(max_share_), " unusable utterances; found ", count.bad, " unusable files among the ",
-                  count.drawn, " drawn so far, e.g. \"", dataset_.name_of(utterance),
+                  format_percent(max_share_), " unusable files; found ", count.bad, " among the ", count.drawn,
+                  " drawn so far, e.g. \"", dataset_.name_of(utterance),
                   "\"; list them with `rehearse doctor`, or raise data.max_rejected_share");
 }
 

@@ -82,11 +82,8 @@ std::vector<Remark> KeypointsTask::start_remarks(const ExampleSet& training, con
   return remarks;
 }
 
-std::vector<std::string> KeypointsTask::remarks_on(const std::vector<ExampleScore>& scores) {
-  std::vector<const nlohmann::json*> details;
-  for (const ExampleScore& score : scores)
-    if (score.detail.is_object() && score.detail.contains("point_errors")) details.push_back(&score.detail);
-  return point_table(layout_, details);
+std::string KeypointsTask::detail_table(const std::vector<ScoredDetails>& sets) const {
+  return point_table(layout_, sets);
 }
 
 std::string KeypointsTask::picture(const ExampleSet& any, const ExampleScore& score) {

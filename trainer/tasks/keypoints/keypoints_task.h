@@ -48,7 +48,7 @@ class KeypointsTask : public Task {
 
   std::vector<Remark> start_remarks(const ExampleSet& training, const ExampleSet* validation, uint64_t parameters,
                                     nlohmann::json& line) override;
-  std::vector<std::string> remarks_on(const std::vector<ExampleScore>& scores) override;
+  std::string detail_table(const std::vector<ScoredDetails>& sets) const override;
   bool draws_pictures() const override { return true; }
   std::string picture(const ExampleSet& set, const ExampleScore& score) override;
   std::vector<std::vector<std::string>> describe() const override;

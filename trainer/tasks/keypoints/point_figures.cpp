@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <sstream>
 
 #include "data/images/scaling.h"
 #include "trainer/base/text/printable.h"
@@ -21,6 +20,25 @@ std::string percent(double share) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f %%", 100 * share);
   return text;
+}
+
+struct Mean {
+  double sum = 0;
+  size_t count = 0;
+  std::string text() const { return count > 0 ? percent(sum / static_cast<double>(count)) : "-"; }
+};
+
+Mean mean_error(const std::string& point, const std::vector<const nlohmann::json*>& details) {
+  Mean mean;
+  for (const nlohmann::json* detail : details) {
+    if (!detail->is_object() || !detail->contains("point_errors")) continue;
+    const nlohmann::json& errors = detail->at("point_errors");
+    const auto found = errors.find(point);
+    if (found == errors.end()) continue;
+    mean.sum += found->get<double>();
+    ++mean.count;
+  }
+  return mean;
 }
 
 }  // namespace
@@ -58,28 +76,28 @@ nlohmann::json point_detail(const images::FaceLayout& layout, std::span<const fl
           {"point_errors", distances}};
 }
 
-std::vector<std::string> point_table(const images::FaceLayout& layout,
-                                     const std::vector<const nlohmann::json*>& details) {
-  TextTable table({{"point", TextTable::kLeft}, {"mean error"}, {"pictures"}});
-  bool is_empty = true;
+std::string point_table(const images::FaceLayout& layout, const std::vector<Task::ScoredDetails>& sets) {
+  std::vector<TextTable::Column> columns = {{"mean error of", TextTable::kLeft}};
+  for (const Task::ScoredDetails& set : sets) columns.push_back({printable(set.domain)});
+  columns.push_back({"all"});
+  columns.push_back({"pictures"});
+  TextTable table(std::move(columns));
+  size_t known = 0;
   for (const std::string& name : layout.point_names) {
-    double sum = 0;
-    size_t count = 0;
-    for (const nlohmann::json* detail : details) {
-      const nlohmann::json& errors = detail->at("point_errors");
-      if (!errors.contains(name)) continue;
-      sum += errors.at(name).get<double>();
-      ++count;
+    std::vector<std::string> row = {printable(name)};
+    Mean all;
+    for (const Task::ScoredDetails& set : sets) {
+      const Mean mean = mean_error(name, set.details);
+      row.push_back(mean.text());
+      all.sum += mean.sum;
+      all.count += mean.count;
     }
-    if (count > 0) is_empty = false;
-    table.add_row(
-        {printable(name), count > 0 ? percent(sum / static_cast<double>(count)) : "-", std::to_string(count)});
+    known += all.count;
+    row.push_back(all.text());
+    row.push_back(std::to_string(all.count));
+    table.add_row(std::move(row));
   }
-  if (is_empty) return {};
-  std::vector<std::string> lines;
-  std::istringstream text(table.text());
-  for (std::string line; std::getline(text, line);) lines.push_back(line);
-  return lines;
+  return known == 0 ? "" : table.text();
 }
 
 }  // namespace rehearse::keypoints

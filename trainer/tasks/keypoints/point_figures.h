@@ -8,6 +8,7 @@
 
 #include "data/images/face_records.h"
 #include "trainer/tasks/keypoints/point_errors.h"
+#include "trainer/tasks/task.h"
 
 namespace rehearse::keypoints {
 
@@ -22,8 +23,7 @@ std::vector<float> points_from(const images::FaceLayout& layout, const nlohmann:
 nlohmann::json point_detail(const images::FaceLayout& layout, std::span<const float> predicted,
                             std::span<const float> points, const PointErrors& errors);
 
-// Lines of a table: each point's mean error over these details, and how many pictures know it. Empty without any.
-std::vector<std::string> point_table(const images::FaceLayout& layout,
-                                     const std::vector<const nlohmann::json*>& details);
+// A row per point: its mean error in each set, and over all pictures that know it. Empty where no picture knows any.
+std::string point_table(const images::FaceLayout& layout, const std::vector<Task::ScoredDetails>& sets);
 
 }  // namespace rehearse::keypoints
