@@ -6,8 +6,8 @@
 #include <tuple>
 
 #include "trainer/base/error.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/random.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse::images {
 namespace {

@@ -6,14 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "data/sampler/shares/domain_controller.h"
-#include "data/sampler/shares/domain_shares.h"
 #include "data/sampler/drawn_error.h"
 #include "data/sampler/error_table.h"
 #include "data/sampler/quarantine.h"
-#include "data/sampler/shares/realised_means.h"
 #include "data/sampler/sampler.h"
 #include "data/sampler/sampler_options.h"
+#include "data/sampler/shares/domain_controller.h"
+#include "data/sampler/shares/domain_shares.h"
+#include "data/sampler/shares/realised_means.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {

@@ -5,11 +5,11 @@
 #include <string>
 
 #include "data/sampler/curriculum_sampler.h"
-#include "data/sampler/shares/domain_shares.h"
 #include "data/sampler/drawn_error.h"
 #include "data/sampler/keyed_permutation.h"
 #include "data/sampler/sampler.h"
 #include "data/sampler/saved_state.h"
+#include "data/sampler/shares/domain_shares.h"
 #include "trainer/base/random.h"
 #include "trainer/base/registry.h"
 

@@ -12,8 +12,8 @@
 #include "data/text/text_lines.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/random.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "data/speech/audio/audio_reader.h"
 #include "trainer/base/error.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/random.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 namespace {

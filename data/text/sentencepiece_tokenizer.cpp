@@ -9,8 +9,8 @@
 
 #include "data/text/tokenizer.h"
 #include "data/text/utf8.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 

@@ -18,8 +18,8 @@
 #include "tests/support/c10d_oracle.h"
 #include "trainer/base/random.h"
 #include "trainer/comm/world.h"
-#include "trainer/engine/update/arena.h"
 #include "trainer/engine/exchange/reducer.h"
+#include "trainer/engine/update/arena.h"
 
 namespace rehearse {
 namespace {

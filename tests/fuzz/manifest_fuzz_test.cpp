@@ -9,8 +9,8 @@
 #include "mutation.h"
 #include "tests/data/speech/audio_support.h"
 #include "trainer/base/error.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 namespace {

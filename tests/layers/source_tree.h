@@ -30,7 +30,8 @@ inline bool is_unit(const std::string& path) {
 // Path from the root -> content.
 using SourceTree = std::map<std::string, std::string>;
 
-// The files git tracks; without git or its index, everything but build outputs. Of files with a zero byte only the names.
+// The files git tracks; without git or its index, everything but build outputs. Of files with a zero byte only the
+// names.
 inline SourceTree read_repository(const std::string& root) {
   std::vector<std::string> paths;
   if (FILE* pipe = popen(("git -C '" + root + "' ls-files 2>/dev/null").c_str(), "r")) {

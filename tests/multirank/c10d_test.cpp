@@ -5,8 +5,8 @@
 #include "tests/multirank/world_fixture.h"
 #include "tests/support/c10d_oracle.h"
 #include "trainer/base/random.h"
-#include "trainer/engine/update/arena.h"
 #include "trainer/engine/exchange/reducer.h"
+#include "trainer/engine/update/arena.h"
 
 namespace rehearse {
 namespace {

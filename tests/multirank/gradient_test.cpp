@@ -10,10 +10,10 @@
 #include "tests/support/fake_communicator.h"
 #include "tests/support/toy_run.h"
 #include "trainer/base/random.h"
-#include "trainer/engine/update/arena.h"
 #include "trainer/engine/evaluate/evaluator.h"
 #include "trainer/engine/exchange/reducer.h"
 #include "trainer/engine/train_parts.h"
+#include "trainer/engine/update/arena.h"
 
 namespace rehearse {
 namespace {

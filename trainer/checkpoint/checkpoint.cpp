@@ -6,9 +6,9 @@
 
 #include "trainer/base/error.h"
 #include "trainer/base/finite.h"
+#include "trainer/base/safetensors.h"
 #include "trainer/base/text/json_fields.h"
 #include "trainer/base/text/printable.h"
-#include "trainer/base/safetensors.h"
 #include "trainer/checkpoint/state_file.h"
 
 namespace rehearse {

@@ -7,8 +7,8 @@
 
 #include "data/sampler/batches/batch_planner.h"
 #include "trainer/engine/model.h"
-#include "trainer/engine/update/optimizer.h"
 #include "trainer/engine/run_options.h"
+#include "trainer/engine/update/optimizer.h"
 #include "trainer/engine/update/schedule.h"
 
 namespace rehearse {

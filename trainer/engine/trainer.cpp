@@ -6,10 +6,10 @@
 #include <cmath>
 
 #include "trainer/device/device.h"
+#include "trainer/engine/exchange/observation_exchange.h"
 #include "trainer/engine/guards/heaviest_batch.h"
 #include "trainer/engine/guards/last_words.h"
 #include "trainer/engine/guards/left_out.h"
-#include "trainer/engine/exchange/observation_exchange.h"
 #include "trainer/engine/guards/stop_signal.h"
 #include "trainer/engine/train_parts.h"
 

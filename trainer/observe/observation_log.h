@@ -12,8 +12,8 @@
 
 namespace rehearse {
 
-// One line a step: {"step": 7, "draws": [["7f3a…", 0.25, 0], …]} - stable utterance id in hexadecimal, error, and 1 for a
-// file that could not be read, 2 for a draw with too few frames; in order of position.
+// One line a step: {"step": 7, "draws": [["7f3a…", 0.25, 0], …]} - stable utterance id in hexadecimal, error, and 1 for
+// a file that could not be read, 2 for a draw with too few frames; in order of position.
 class ObservationWriter {
  public:
   // Keeps the lines of steps before `first_step` (of a resumed run), drops the rest.

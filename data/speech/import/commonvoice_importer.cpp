@@ -10,8 +10,8 @@
 #include "data/speech/import/source_files.h"
 #include "data/text/text_lines.h"
 #include "trainer/base/error.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
+#include "trainer/base/text/printable.h"
 
 namespace rehearse {
 namespace {

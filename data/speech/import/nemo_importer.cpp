@@ -9,8 +9,8 @@
 #include "data/speech/utterance_fields.h"
 #include "data/text/text_lines.h"
 #include "trainer/base/error.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/base/text/words.h"
 
 namespace rehearse {

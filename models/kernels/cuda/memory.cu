@@ -28,7 +28,8 @@ __global__ void sum_of_squares_kernel(const float* values, int64_t count, double
 
 void sum_of_squares(const float* values, int64_t count, double* partials, void* stream) {
   if (count == 0) return;
-  sum_of_squares_kernel<<<blocks_for(count, kDeviceSumBlock), kSumThreads, 0, stream_of(stream)>>>(values, count, partials);
+  sum_of_squares_kernel<<<blocks_for(count, kDeviceSumBlock), kSumThreads, 0, stream_of(stream)>>>(values, count,
+                                                                                                   partials);
   expect_launched("sum of squares");
 }
 

@@ -7,8 +7,8 @@
 
 #include "data/speech/audio/sound_file.h"
 #include "data/speech/augment/augmentation.h"
-#include "tests/data/text/text_support.h"
 #include "tests/data/speech/tone_reader.h"
+#include "tests/data/text/text_support.h"
 #include "trainer/base/files.h"
 #include "trainer/base/registry.h"
 

@@ -68,7 +68,8 @@ std::string border() {
 
 TEST(DeviceAbi, HasANewNumberWhenWhatCrossesTheBorderChanges) {
   const std::string text = border();
-  EXPECT_EQ(sha256_of(std::as_bytes(std::span(text))), "bddd7cea72c464c1fe36dd1cd9f2e32615869dd480e5d37bb7eef5beb4c32e22")
+  EXPECT_EQ(sha256_of(std::as_bytes(std::span(text))),
+            "bddd7cea72c464c1fe36dd1cd9f2e32615869dd480e5d37bb7eef5beb4c32e22")
       << "raise kDeviceAbi (models/kernels/device_table.h) and write the new digest here";
 }
 

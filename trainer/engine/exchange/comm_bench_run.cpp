@@ -9,8 +9,8 @@
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 #include "trainer/device/device.h"
-#include "trainer/engine/session.h"
 #include "trainer/engine/exchange/tensor_collectives.h"
+#include "trainer/engine/session.h"
 
 namespace rehearse {
 namespace {

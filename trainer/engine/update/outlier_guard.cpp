@@ -47,9 +47,9 @@ std::string OutlierGuard::judge(double loss, double gradient_norm) {
   if (num_seen_ >= options_.window / 2 && std::max(above[0], above[1]) > options_.z_score) {
     if (++num_left_out_ <= kPatience) {
       const bool is_loss = above[0] > above[1];
-      return concat(is_loss ? "loss " : "gradient norm ", is_loss ? loss : gradient_norm,
-                    " is ", tenths(above[is_loss ? 0 : 1]),
-                    " deviations above its recent mean (optimizer.guard.z_score ", options_.z_score, ")");
+      return concat(is_loss ? "loss " : "gradient norm ", is_loss ? loss : gradient_norm, " is ",
+                    tenths(above[is_loss ? 0 : 1]), " deviations above its recent mean (optimizer.guard.z_score ",
+                    options_.z_score, ")");
     }
     num_seen_ = 0;
   }

@@ -9,9 +9,9 @@
 
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/engine/step_tally.h"
 #include "trainer/engine/update/arena.h"
 #include "trainer/engine/update/optimizer.h"
-#include "trainer/engine/step_tally.h"
 #include "trainer/engine/update/update_options.h"
 
 namespace rehearse {

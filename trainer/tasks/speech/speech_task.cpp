@@ -3,11 +3,11 @@
 #include <chrono>
 
 #include "data/text/scoring.h"
+#include "models/kernels/ctc_length.h"
 #include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
-#include "models/kernels/ctc_length.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/device/device.h"
 #include "trainer/tasks/speech/examine/learning_doubts.h"
 #include "trainer/tasks/speech/long_speech.h"

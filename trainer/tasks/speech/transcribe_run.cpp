@@ -12,8 +12,8 @@
 
 #include "data/speech/audio/audio_reader.h"
 #include "data/speech/audio/sound_file.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/safetensors.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/device/device.h"
 #include "trainer/engine/model.h"

@@ -53,8 +53,7 @@ std::map<std::string, std::vector<const Corpus::Item*>> items_by_domain(const st
 }  // namespace
 
 ManifestCheck check_manifest(const std::string& manifest, const Normalizer& normalizer, const Tokenizer& tokenizer,
-                             const Corpus::Options& options, const FrameNeeds& frames,
-                             int threads) {
+                             const Corpus::Options& options, const FrameNeeds& frames, int threads) {
   ManifestCheck check;
   check.manifest = manifest;
   try {

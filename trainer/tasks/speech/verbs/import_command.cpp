@@ -7,8 +7,8 @@
 #include "data/speech/utterance_fields.h"
 #include "trainer/base/error.h"
 #include "trainer/base/log.h"
-#include "trainer/base/text/printable.h"
 #include "trainer/base/registry.h"
+#include "trainer/base/text/printable.h"
 #include "trainer/commands/command.h"
 #include "trainer/commands/number_checks.h"
 
