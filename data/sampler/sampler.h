@@ -44,7 +44,8 @@ class Sampler {
     // What the task calls its error: in keys ("target_<error_name>", "drawn_<error_name>", …), and for people.
     std::string error_name = "error";
     std::string error_title = "error";
-    std::string examples = "examples";  // what they are, for people
+    std::string examples = "examples";  // what they are, for people and in the report
+    std::string cost_name = "cost";     // of an example, in the report
   };
   virtual ~Sampler() = default;
 

@@ -101,7 +101,7 @@ class UniformSampler : public Sampler {
       domains.push_back({{"name", layout_.name(d)},
                          {"share", shares_.share(d)},
                          {"state", "uniform"},
-                         {"utterances", size},
+                         {layout_.examples(), size},
                          {"draws", cursor_[d]},
                          {"unseen", size - std::min(size, cursor_[d])},
                          {"drawn_" + error_name_, drawn_[d].mean()},

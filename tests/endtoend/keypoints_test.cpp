@@ -108,10 +108,22 @@ TEST_F(Keypoints, ACheckpointOfSpeechIsNotEvaluatedOnFacesNorTheOtherWayRound) {
       run_rehearse({"evaluate", path("short"), "--manifest", (tiny_folder() / "loud_train.jsonl").string()});
   EXPECT_EQ(faces.exit_code, 3) << faces.err;
   EXPECT_THAT(faces.err, HasSubstr("loud_train.jsonl"));
+  const ProcessResult listed = run_rehearse({"quarantine", path("short")});
+  EXPECT_EQ(listed.exit_code, 2) << listed.err;
+  EXPECT_THAT(listed.err, HasSubstr("found one of task keypoints"));
   const ProcessResult both =
       run_rehearse({"report", path("short"), (tiny_folder() / "unbroken").string(), "--out", path("both.html")});
   EXPECT_EQ(both.exit_code, 2) << both.err;
   EXPECT_THAT(both.err, HasSubstr("expected task keypoints"));
+}
+
+TEST_F(Keypoints, AKeyOfSpeechThatWouldDoNothingIsRefused) {
+  ASSERT_EQ(faces_.exit_code, 0) << faces_.err;
+  for (const std::string set : {"data.tokenizer=x.model", "features.hop_ms=5", "batch.seconds=10"}) {
+    const ProcessResult result = run_rehearse(train("refused", {"--set", set}));
+    EXPECT_EQ(result.exit_code, 2) << set << result.err;
+    EXPECT_THAT(result.err, HasSubstr(set.substr(0, set.find('=')) + ": expected a known key"));
+  }
 }
 
 }  // namespace

@@ -53,9 +53,10 @@ function(rehearse_use_torch_prelude name)
 endfunction()
 
 # One test executable from tests/FOLDER/*_test.cpp (and tests/support).
-#   rehearse_tests(NAME FOLDER … LINK … [LABELS …] [SERIAL])      SERIAL: nothing else runs beside these
+#   rehearse_tests(NAME FOLDER … LINK … [LABELS …] [SERIAL] [TORCH])
+# SERIAL: nothing else runs beside these. TORCH: they see libtorch.
 function(rehearse_tests name)
-  cmake_parse_arguments(ARG "SERIAL" "" "FOLDER;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL;TORCH" "" "FOLDER;LINK;LABELS" ${ARGN})
   set(sources)
   foreach(folder ${ARG_FOLDER})
     file(GLOB found CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp)
@@ -66,6 +67,11 @@ function(rehearse_tests name)
   endif()
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} rehearse_options GTest::gmock GTest::gtest_main)
+  if(ARG_TORCH)
+    rehearse_use_torch_prelude(${name})
+  else()
+    target_precompile_headers(${name} REUSE_FROM rehearse_test_prelude)
+  endif()
   target_compile_definitions(${name} PRIVATE REHEARSE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                              REHEARSE_BINARY="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/rehearse")
   set(properties TIMEOUT 300)  # an empty value would swallow the next name

@@ -18,6 +18,7 @@ Sampler::Context sampler_context(const Dataset& dataset, const RunOptions& optio
   context.error_name = terms.error_key;
   context.error_title = terms.error_title;
   context.examples = terms.examples;
+  context.cost_name = terms.drawn_cost_key;
   return context;
 }
 
@@ -61,7 +62,8 @@ RunParts::RunParts(Config& config, const std::string& config_path, const Place& 
   sampler =
       build<Sampler>(root.child("curriculum"), "curriculum", sampler_context(training->dataset, options, task.terms()));
   planner = std::make_unique<BatchPlanner>(options.batch, training->dataset.cost, options.seed, *sampler);
-  if (task.terms().task != kFirstTask) config.forgive_base();  // its keys are the first task's
+  // The base's keys are the first task's, and one of them is batch.seconds.
+  if (task.terms().task != kFirstTask || root.child("batch").has("cost")) config.forgive_base();
   root.expect_all_read();
 }
 

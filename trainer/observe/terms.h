@@ -46,6 +46,7 @@ struct TaskTerms {
   std::string loss_key = "loss", loss_title = "loss", loss_hint;  // a mean over the normaliser
   int loss_digits = 3;
   std::string loss_phase = "loss", loss_phase_title = "loss";  // what is computed between model and backward pass
+  std::string drawn_cost_key = "cost";  // of a domain's draws
   std::string cost_key = "cost", speed_title = "cost/s", speed_hint;
   std::string speed_word = "examples a second", speed_unit;  // a figure with its unit, and what it is
   // The size of a set or a run as people say it: its cost times `size_per_cost`.

@@ -11,8 +11,8 @@ namespace rehearse {
 
 BatchPlanner::Options BatchPlanner::Options::from(ConfigNode& batch, ConfigNode& curriculum) {
   Options o;
-  o.cost = batch.number("seconds", o.cost, {0.1, 1e7});  // its name where an example's cost is its duration
-  if (batch.has("cost")) o.cost = batch.required_number("cost", {0.1, 1e9});
+  // `seconds` is its name where an example's cost is its duration.
+  o.cost = batch.has("cost") ? batch.required_number("cost", {0.1, 1e9}) : batch.number("seconds", o.cost, {0.1, 1e7});
   o.micro_batches = static_cast<int>(batch.integer("micro_batches", o.micro_batches, {1, 65536}));
   o.lag_steps = static_cast<int>(curriculum.integer("lag_steps", o.lag_steps, {1, 1000}));
   o.window_steps = static_cast<int>(curriculum.integer("window_steps", o.window_steps, {1, 64}));

@@ -23,12 +23,13 @@ class DomainLayout {
   double seconds(size_t domain) const { return seconds_[domain]; }
   const std::string& name(size_t domain) const { return names_[domain]; }
   const std::vector<std::string>& names() const { return names_; }
-  const std::string& examples() const { return examples_; }  // what they are, for people
+  const std::string& examples() const { return examples_; }  // what they are
+  const std::string& cost_name() const { return cost_name_; }
   size_t domain_of(uint32_t utterance) const;
 
  private:
   std::vector<std::string> names_;
-  std::string examples_;
+  std::string examples_, cost_name_;
   std::vector<uint32_t> first_;  // num_domains + 1
   std::vector<double> seconds_;
 };

@@ -95,6 +95,29 @@ TEST_F(ConfigFiles, AKeyThatIsGivenWithTheNewTypeMustBeKnown) {
   }
 }
 
+// Of a task that reads other keys than the first one's.
+TEST_F(ConfigFiles, WhatNobodyReadsIsForgivenWhereItIsAsTheBaseHasIt) {
+  const auto refusal = [&](const std::string& own) {
+    Config config = Config::load(write("task.yaml", "extends: base\n" + own));
+    ConfigNode root = config.root();
+    root.integer("seed", 1);
+    root.child("run").text("folder", "");
+    config.forgive_base();
+    try {
+      root.expect_all_read();
+    } catch (const ConfigError& failure) {
+      return std::string(failure.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refusal(""), "");
+  EXPECT_EQ(refusal("batch: {seconds: 120}\n"), "");
+  EXPECT_THAT(refusal("batch: {seconds: 60}\n"), HasSubstr("batch.seconds: expected a known key"));
+  EXPECT_THAT(refusal("data: {tokenizer: a.model}\n"), HasSubstr("data.tokenizer: expected a known key"));
+  EXPECT_THAT(refusal("data: {train: [a.jsonl]}\n"), HasSubstr("data.train: expected a known key"));
+  EXPECT_THAT(refusal("run: {foldr: x}\n"), HasSubstr("did you mean \"folder\"?"));
+}
+
 TEST_F(ConfigFiles, TheSameTypeDropsNothing) {
   const std::string base = write("base.yaml", "optimizer: {type: adamw, lr: 0.004, momentum: 0.5}\n");
   Config config = Config::load(base, {"optimizer.type=adamw"});

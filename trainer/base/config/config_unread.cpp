@@ -41,23 +41,46 @@ std::string suggestion(const ConfigValue& map, const std::string& key, const Pat
   return concat(siblings.size() == 1 ? "; the only key there is " : "; the keys there are ", joined(siblings));
 }
 
+// Of a map that nobody read and that the base has too: the key that is not as it is there.
+const ConfigValue& odd_one(const ConfigValue& value, std::string& path, std::string& key) {
+  const auto is_leftover = [](const auto& pair) { return pair.second->is_leftover; };
+  if (std::none_of(value.map.begin(), value.map.end(), is_leftover)) return value;
+  const auto odd = std::find_if_not(value.map.begin(), value.map.end(), is_leftover);
+  if (odd == value.map.end()) return value;
+  path = path_of(path, key);
+  key = odd->first;
+  return odd_one(*odd->second, path, key);
+}
+
 void expect_map_read(ConfigValue& map, const std::string& path, const PathsByKey& known) {
   std::erase_if(map.map, [](const auto& pair) { return pair.second->is_leftover && !pair.second->is_read; });
   for (const auto& [key, child] : map.map) {
     const std::string child_path = path_of(path, key);
-    if (!child->is_read)
-      throw ConfigError(child->origin, ": ", child_path, ": expected a known key", path.empty() ? "" : " of " + path,
-                        "; found \"", key, "\"", suggestion(map, key, known));
+    if (!child->is_read) {
+      std::string where = path, name = key;
+      const ConfigValue& odd = odd_one(*child, where, name);
+      throw ConfigError(odd.origin, ": ", path_of(where, name), ": expected a known key",
+                        where.empty() ? "" : " of " + where, "; found \"", name, "\"",
+                        &odd == child.get() ? suggestion(map, key, known) : "");
+    }
     expect_map_read(*child, child_path, known);
     for (size_t i = 0; i < child->list.size(); ++i)
       expect_map_read(*child->list[i], concat(child_path, "[", i, "]"), known);
   }
 }
 
+bool is_same(const ConfigValue& one, const ConfigValue& other) {
+  return one.kind == other.kind && one.scalar == other.scalar &&
+         std::equal(one.list.begin(), one.list.end(), other.list.begin(), other.list.end(),
+                    [](const auto& a, const auto& b) { return is_same(*a, *b); }) &&
+         std::equal(one.map.begin(), one.map.end(), other.map.begin(), other.map.end(),
+                    [](const auto& a, const auto& b) { return a.first == b.first && is_same(*a.second, *b.second); });
+}
+
 // Whether all of it is as the base has it; what is so is marked.
 bool mark_base(ConfigValue& value, const ConfigValue* base) {
   if (!base || base->kind != value.kind) return false;
-  bool is_equal = value.kind == ConfigValue::Kind::kMap || print_yaml(value, false) == print_yaml(*base, false);
+  bool is_equal = value.kind == ConfigValue::Kind::kMap || is_same(value, *base);
   for (auto& [key, child] : value.map) is_equal = mark_base(*child, base->find(key)) && is_equal;
   value.is_leftover = value.is_leftover || is_equal;
   return is_equal;

@@ -15,6 +15,7 @@ TaskTerms speech_terms() {
   terms.examples = "utterances";
   terms.name_key = "audio_filepath";
   terms.error_key = "cer";
+  terms.drawn_cost_key = "seconds";
   terms.error_title = "CER";
   terms.loss_key = "loss_per_token";
   terms.loss_title = "loss/token";

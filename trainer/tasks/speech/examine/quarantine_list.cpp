@@ -212,6 +212,11 @@ class Collector {
 }  // namespace
 
 QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint, std::vector<std::string> manifests) {
+  const auto written = checkpoint.files.find("config.yaml");
+  Config config = Config::parse(written == checkpoint.files.end() ? "{}" : written->second, "config.yaml");
+  if (const std::string task = config.root().child("task").text("type", kFirstTask); task != kFirstTask)
+    throw ConfigError("quarantine: expected a checkpoint of speech; found one of task ", task,
+                      "; see the verbs of that task in rehearse --help");
   Collector collector(checkpoint);
   const bool is_own = manifests.empty();
   if (is_own) manifests = training_manifests(checkpoint);
@@ -224,8 +229,6 @@ QuarantineList quarantine_of(const LoadedCheckpoint& checkpoint, std::vector<std
                   [&](Utterance&& utterance, const std::string& line) { collector.add(std::move(utterance), line); });
   }
   QuarantineList list = collector.finish(checkpoint.state);
-  const auto written = checkpoint.files.find("config.yaml");
-  Config config = Config::parse(written == checkpoint.files.end() ? "{}" : written->second, "config.yaml");
   ConfigNode curriculum = config.root().child("curriculum");
   const SamplerOptions options = SamplerOptions::from(curriculum);
   list.good_median = options.good_median;

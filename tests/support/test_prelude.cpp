@@ -1,0 +1,1 @@
+// Something to compile for the precompiled header of the tests (tests/CMakeLists.txt).
