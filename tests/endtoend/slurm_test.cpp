@@ -13,8 +13,7 @@ constexpr int kNotHere = 77;
 
 TEST(Slurm, AJobStoppedBySlurmIsRequeuedAndEndsLikeTheUnbrokenRun) {
   const TemporaryFolder folder("slurm");
-  const std::string scripts = REHEARSE_SOURCE_DIR "/tests/launch/",
-                    run = (folder.path() / "run").string();
+  const std::string scripts = REHEARSE_SOURCE_DIR "/tests/launch/", run = (folder.path() / "run").string();
   const ProcessResult result =
       run_process({scripts + "one_node_slurm.sh", scripts + "slurm_job.sh", REHEARSE_BINARY,
                    (tiny_folder() / "config.yaml").string(), run, (folder.path() / "log").string()},

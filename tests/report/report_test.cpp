@@ -175,6 +175,31 @@ TEST(Report, ADifferenceIsColouredOnlyWhenItExceedsItsInterval) {
   EXPECT_THAT(render(0.11, 0.1), HasSubstr("<td>−1.0 <small>± 1.4</small></td>"));
 }
 
+// Shares of points that are near enough: more is better; and a picture's size is no number beside their count.
+TEST(Report, OfATaskWithOtherFiguresIsColouredByWhatIsBetter) {
+  const auto evaluation_at = [](double rate) {
+    Evaluation evaluation;
+    evaluation.task = "keypoints";
+    EvaluatedSet set{.manifest = "dark.h5", .domain = "dark", .examples = 7, .size = 7, .scores = {}};
+    for (int i = 0; i < 4; ++i) set.scores.push_back({rate, rate - 0.01, rate + 0.01});
+    evaluation.sets = {set};
+    evaluation.macro = {rate, rate, rate, rate};
+    return evaluation;
+  };
+  ReportRun run = sample_run("a");
+  run.metrics.task = "keypoints";
+  run.metrics.validations.clear();
+  const std::string page = render_report({.runs = {run}, .before = evaluation_at(0.2), .after = evaluation_at(0.3)});
+  size_t good = 0, bad = 0;
+  for (size_t at = page.find("<span class=\"good\">+10.0"); at != page.npos; ++good)
+    at = page.find("<span class=\"good\">+10.0", at + 1);
+  for (size_t at = page.find("<span class=\"bad\">+10.0"); at != page.npos; ++bad)
+    at = page.find("<span class=\"bad\">+10.0", at + 1);
+  EXPECT_EQ(good, 2u) << "within 5 % and within 10 %";
+  EXPECT_EQ(bad, 1u) << "the error; the MSE is no percentage";
+  EXPECT_THAT(page, HasSubstr("<th>pictures</th></tr>"));
+}
+
 TEST(Report, ADomainThatTheFineTuneBroughtIsCalledNew) {
   const auto tags_of = [](bool was_trained, bool is_trained) {
     Evaluation before = evaluation_of(0.5, 0.01), after = evaluation_of(0.1, 0.01);

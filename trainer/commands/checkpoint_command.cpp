@@ -92,7 +92,7 @@ class CheckpointCommand : public Command {
     FileLayer files;
     const fs::path written = average_checkpoints(chosen, out_, files);
     std::cout << written.string() << ": the mean of " << chosen.size()
-              << " checkpoints; use it with evaluate, transcribe or train --init\n";
+              << " checkpoints; use it as any checkpoint: evaluate, train --init and the verbs of its task\n";
     return kExitOk;
   }
 

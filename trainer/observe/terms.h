@@ -27,6 +27,7 @@ struct ScoreTerm {
   bool is_percent = true;
   std::string numerator_key, denominator_key;  // of one example in an evaluation's file; empty: not written
   std::string hint;                            // "Σ edits / Σ length"
+  bool is_more_better = false;
 };
 
 // A sum over a set of scored examples, written as a whole number. Without a title it is in files alone.
@@ -46,7 +47,7 @@ struct TaskTerms {
   std::string loss_key = "loss", loss_title = "loss", loss_hint;  // a mean over the normaliser
   int loss_digits = 3;
   std::string loss_phase = "loss", loss_phase_title = "loss";  // what is computed between model and backward pass
-  std::string drawn_cost_key = "cost";  // of a domain's draws
+  std::string drawn_cost_key = "cost";                         // of a domain's draws
   std::string cost_key = "cost", speed_title = "cost/s", speed_hint;
   std::string speed_word = "examples a second", speed_unit;  // a figure with its unit, and what it is
   // The size of a set or a run as people say it: its cost times `size_per_cost`.

@@ -124,7 +124,18 @@ std::string difference_text(const RateInterval& before, const RateInterval& afte
   if (!std::isfinite(half)) return text;
   text += fmt::format(" <small>± {}</small>", shown(half));
   if (std::abs(difference) <= half) return text;
-  return fmt::format("<span class=\"{}\">{}</span>", difference < 0 ? "good" : "bad", text);
+  return fmt::format("<span class=\"{}\">{}</span>", (difference > 0) == term.is_more_better ? "good" : "bad", text);
+}
+
+// Cells of how much there is: the number of examples, and their size where it is another number.
+void add_amount(std::vector<std::string>& row, uint64_t examples, double size, const TaskTerms& terms) {
+  row.push_back(grouped(examples));
+  if (!terms.size_mark.empty()) row.push_back(number_text(size, size_digits(terms)));
+}
+
+void add_amount_titles(std::vector<std::string>& titles, const TaskTerms& terms) {
+  titles.push_back(terms.examples);
+  if (!terms.size_mark.empty()) titles.push_back(terms.size_title);
 }
 
 // Cells of all scores, the best of the first one behind it.
@@ -194,17 +205,17 @@ std::string rate_table(const std::vector<SetPair>& pairs, size_t score, const Ta
     const std::string tag = *pair.tag() ? concat(" <span class=\"tag\">", pair.tag(), "</span>") : "";
     rows.push_back(row_of(escape_html(set_name(set)) + tag, pair.before ? pair.before->scores[score] : absent,
                           pair.after ? pair.after->scores[score] : absent));
-    rows.back().insert(rows.back().end(), {grouped(set.examples), number_text(set.size, size_digits(terms))});
+    add_amount(rows.back(), set.examples, set.size, terms);
   }
   rows.push_back(row_of("mean of the sets", macro_before.value_or(absent), macro_after.value_or(absent)));
   for (std::string& cell : rows.back()) cell = "<b>" + cell + "</b>";
-  rows.back().insert(rows.back().end(), {"", ""});
+  rows.back().resize(rows.front().size());
   const bool has_both = macro_before && macro_after;
   std::vector<std::string> titles =
       has_both
           ? std::vector<std::string>{"set", "before", "after", term.is_percent ? "difference, points" : "difference"}
           : std::vector<std::string>{"set", "rate"};
-  titles.insert(titles.end(), {terms.examples, terms.size_title});
+  add_amount_titles(titles, terms);
   return html_table(titles, rows);
 }
 
@@ -286,18 +297,20 @@ std::string validation_table(const Metrics& metrics) {
       for (const ValidationSet& other : validation.sets)
         if (other.name == set.name && other.domain == set.domain && !(other.scores.at(0) >= best))
           best = other.scores[0];
-    rows.push_back({escape_html(set.name), escape_html(set.domain), grouped(set.examples),
-                    number_text(set.size, size_digits(terms))});
+    rows.push_back({escape_html(set.name), escape_html(set.domain)});
+    add_amount(rows.back(), set.examples, set.size, terms);
     add_scores(rows.back(), set.scores, best, terms);
     rows.back().push_back(number_text(set.loss, terms.loss_digits));
   }
   const ValidationMetrics* best = best_validation(metrics);
-  rows.push_back({"mean of the sets", "", "", ""});
+  std::vector<std::string> titles = {"set", "domain"};
+  add_amount_titles(titles, terms);
+  rows.push_back({"mean of the sets"});
+  rows.back().resize(titles.size());
   add_scores(rows.back(), last.macro, best ? best->best_of() : kUnknown, terms);
   for (std::string& cell : rows.back())
     if (!cell.empty()) cell = "<b>" + cell + "</b>";
   rows.back().emplace_back("");
-  std::vector<std::string> titles = {"set", "domain", terms.examples, terms.size_title};
   for (size_t i = 0; i < terms.scores.size(); ++i) {
     titles.push_back(terms.scores[i].title);
     if (i == 0) titles.push_back("best " + terms.scores[i].title);

@@ -53,7 +53,8 @@ void divide(const Group& group, const SamplerOptions& options, const DomainLayou
 
 }  // namespace
 
-DomainLayout::DomainLayout(const Sampler::Context& context) : names_(context.domains), examples_(context.examples), cost_name_(context.cost_name) {
+DomainLayout::DomainLayout(const Sampler::Context& context)
+    : names_(context.domains), examples_(context.examples), cost_name_(context.cost_name) {
   REHEARSE_CHECK(context.domain.size() == context.cost.size(), "every utterance has a domain and a cost");
   REHEARSE_CHECK(std::is_sorted(context.domain.begin(), context.domain.end()), "the corpus is sorted by domain");
   if (context.domain.empty())

@@ -25,13 +25,15 @@ std::vector<ScoreTerm> scores() {
        .denominator = kScorePoints,
        .numerator_key = "points_within_5",
        .denominator_key = "points",
-       .hint = "known points nearer than 5 % of the inter-ocular distance"},
+       .hint = "known points nearer than 5 % of the inter-ocular distance",
+       .is_more_better = true},
       {.key = "within_10",
        .title = "within 10 %",
        .numerator = kScoreWithin10,
        .denominator = kScorePoints,
        .numerator_key = "points_within_10",
-       .hint = "the same for 10 %"},
+       .hint = "the same for 10 %",
+       .is_more_better = true},
   };
 }
 
