@@ -1,6 +1,7 @@
 #include "models/norm.h"
 #include "models/ops/device_ops.h"
 #include "models/ops/mixed_ops.h"
+#include "models/ops/product.h"
 #include "models/ops/strided_conv.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
@@ -129,8 +130,8 @@ class SeparableBlock : public Block {
     const at::Tensor host = at::tensor(at::ArrayRef<double>(shares), sequence.x.scalar_type());
     const at::Tensor share = to_device_of(sequence.x, host).unsqueeze(1);
     const at::Tensor mean = sequence.x.sum(1) * share;
-    const at::Tensor hidden = at::relu(at::linear(mean, squeeze_, squeeze_bias_));
-    return at::sigmoid(at::linear(hidden, excite_, excite_bias_));
+    const at::Tensor hidden = at::relu(product(mean, squeeze_, squeeze_bias_));
+    return at::sigmoid(product(hidden, excite_, excite_bias_));
   }
 
   at::Tensor shortcut(const Sequence& input, const std::vector<int64_t>& lengths, const ForwardContext& context) const {

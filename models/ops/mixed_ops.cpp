@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "models/ops/product.h"
+
 namespace rehearse {
 namespace {
 
@@ -30,15 +32,19 @@ at::Tensor RoundedWeights::operator()(const at::Tensor& weight, at::ScalarType t
 
 at::Tensor mixed_linear(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight,
                         const at::Tensor& bias) {
-  return at::linear(rounded(context, x), rounded_weight(context, weight), rounded_weight(context, bias))
+  return product(rounded(context, x), rounded_weight(context, weight), rounded_weight(context, bias))
       .to(x.scalar_type());
 }
 
+// Otherwise as a two-dimensional convolution of height 1: both views are already channels-last, so nothing is copied.
 at::Tensor mixed_conv(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
-  const at::Tensor kernel = rounded_weight(context, weight).permute({0, 2, 1}).unsqueeze(2);  // [O, I, 1, K]
-  return at::conv2d(rounded(context, x), kernel, {}, at::IntArrayRef({1, stride}),
-                    at::IntArrayRef({0, (weight.size(1) - 1) / 2}))
-      .to(x.scalar_type());
+  const at::Tensor frames = rounded(context, x), kernel = rounded_weight(context, weight);
+  if (has_fast_convolution(frames)) return convolution(frames, kernel, stride);
+  const at::Tensor image = frames.transpose(1, 2).unsqueeze(2);    // [B, I, 1, T]
+  const at::Tensor taps = kernel.permute({0, 2, 1}).unsqueeze(2);  // [O, I, 1, K]
+  const at::Tensor y =
+      at::conv2d(image, taps, {}, at::IntArrayRef({1, stride}), at::IntArrayRef({0, (weight.size(1) - 1) / 2}));
+  return y.squeeze(2).transpose(1, 2).to(x.scalar_type());
 }
 
 at::Tensor mixed_attention(const ForwardContext& context, const at::Tensor& query, const at::Tensor& key,

@@ -29,7 +29,7 @@ at::Tensor rounded_weight(const ForwardContext& context, const at::Tensor& weigh
 // bias [O] or undefined -> [..., O].
 at::Tensor mixed_linear(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight,
                         const at::Tensor& bias);
-// x [B, I, 1, T], weight [O, K, I] -> [B, O, 1, T'], padded by K / 2 on both sides.
+// x [B, T, I], weight [O, K, I] -> [B, T', O], padded by K / 2 on both sides.
 at::Tensor mixed_conv(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight, int64_t stride);
 // query, key, value [B, H, T, d], bias [B, 1, 1, T] added to the scores -> [B, H, T, d].
 at::Tensor mixed_attention(const ForwardContext& context, const at::Tensor& query, const at::Tensor& key,

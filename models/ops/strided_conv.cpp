@@ -15,13 +15,10 @@ StridedConv::StridedConv(const Shape& shape, const NormOptions& norm, const Bloc
   norm_ = Norm::create(norm, context, prefix + "norm", shape.channels);
 }
 
-// As a two-dimensional convolution of height 1: both views are already channels-last, so nothing is copied.
 Sequence StridedConv::forward(const Sequence& input, const ForwardContext& context, const Epilogue& epilogue) {
   expect_shape(input.x, {-1, -1, shape_.input_channels}, "conv: x [B, T, C]");
-  const at::Tensor image = input.x.transpose(1, 2).unsqueeze(2);  // [B, I, 1, T]
-  const at::Tensor y = mixed_conv(context, image, weight_, shape_.stride);
+  const at::Tensor frames = mixed_conv(context, input.x, weight_, shape_.stride);
   const std::vector<int64_t> lengths = strided_lengths(input.lengths, shape_.stride);
-  const at::Tensor frames = y.squeeze(2).transpose(1, 2);  // [B, T', O]
   return {norm_->forward(frames, bias_, lengths, context, epilogue), lengths};
 }
 
