@@ -1,12 +1,14 @@
 #include "models/ops/block_product.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <unordered_set>
+
+#include "models/kernels/transpose.h"
+#include "models/torch_prelude.h"
 
 namespace rehearse {
 namespace {
@@ -85,6 +87,29 @@ void multiply_on_threads(const BlockProduct& product) {
                                         std::min(kColumnsEach, product.columns - column)));
                      }
                    });
+}
+
+void multiply_transposed(const at::Tensor& a, int64_t columns, ConstRows b, MutableRows c) {
+  const int64_t rows = a.size(0), outputs = a.size(1);
+  const float* from = a.const_data_ptr<float>();
+  at::parallel_for(0, (outputs + kRowsEach - 1) / kRowsEach, 1, [&](int64_t begin, int64_t end) {
+    const at::Tensor scratch = at::empty({kRowsEach, kInnerPart}, a.options());
+    float* turned = scratch.mutable_data_ptr<float>();
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t first = piece * kRowsEach, count = std::min(kRowsEach, outputs - first);
+      for (int64_t r = 0; r < rows; r += kInnerPart) {
+        const int64_t inner = std::min(kInnerPart, rows - r);
+        transpose(from + r * a.stride(0) + first, a.stride(0), inner, count, turned, kInnerPart);
+        multiply({count,
+                  columns,
+                  inner,
+                  {turned, kInnerPart},
+                  {b.data + r * b.stride, b.stride},
+                  {c.data + first * c.stride, c.stride},
+                  r > 0});
+      }
+    }
+  });
 }
 
 bool has_block_products() {

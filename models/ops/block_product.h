@@ -2,6 +2,8 @@
 // the result depends on that row of `a` alone, bit for bit: not on the other rows, their number or the threads.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 
 namespace rehearse {
@@ -31,6 +33,9 @@ constexpr int64_t kInnerPart = 512;
 void multiply(const BlockProduct& product);
 // Shared among threads by rows and columns.
 void multiply_on_threads(const BlockProduct& product);
+
+// c = aᵀ · b for a [R, M] and b [R, N], on threads, which share the rows of c. With R = 0 nothing is written.
+void multiply_transposed(const at::Tensor& a, int64_t columns, ConstRows b, MutableRows c);
 
 // False where libtorch's oneDNN has no microkernel for this processor.
 bool has_block_products();

@@ -1,5 +1,6 @@
-// The convolution of product.h. Utterances lie one behind the other in a padded copy, each at a multiple of the stride;
-// row r of the operand begins at frame r · stride of it and holds K · I values, which overlap those of the next row.
+// The convolution of product.h. A padded copy holds the utterances one behind the other, each at a multiple of the
+// stride and with zeros after it that the next one shares. Row r of the operand begins at frame r · stride of the copy
+// and holds K · I values, which overlap those of the next row; so all utterances are one product.
 #include <cstring>
 #include <vector>
 
@@ -19,9 +20,9 @@ struct Layout {
   int64_t outputs, kernel, stride;  // of the weight
   int64_t padding() const { return kernel / 2; }
   int64_t output_frames() const { return frames > 0 ? (frames - 1) / stride + 1 : 0; }
-  // Rows of the operand that an utterance takes; those beyond its output frames are read by nobody.
-  int64_t rows() const { return (frames + 2 * padding() + stride - 1) / stride; }
-  int64_t padded_frames() const { return rows() * stride; }
+  // Rows of the operand that an utterance takes; those beyond its output frames are used by nobody.
+  int64_t rows_each() const { return (frames + padding() + stride - 1) / stride; }
+  int64_t rows() const { return batch * rows_each(); }
   int64_t step() const { return stride * inputs; }
   int64_t taps() const { return kernel * inputs; }
 
@@ -30,94 +31,95 @@ struct Layout {
   }
 };
 
+// [lead of zeros, then rows_each · stride frames an utterance, then what the last row reaches over]
+at::Tensor padded_frames(const Layout& a, const at::TensorOptions& options) {
+  return at::empty({(a.rows() * a.stride + a.kernel) * a.inputs}, options);
+}
+
 at::Tensor padded_copy(const at::Tensor& x, const Layout& a) {
-  at::Tensor padded = at::empty({a.batch * a.padded_frames(), a.inputs}, x.options());
+  at::Tensor padded = padded_frames(a, x.options());
   const float* from = x.const_data_ptr<float>();
   float* to = padded.mutable_data_ptr<float>();
-  const int64_t before = a.padding() * a.inputs, real = a.frames * a.inputs, whole = a.padded_frames() * a.inputs;
+  const int64_t real = a.frames * a.inputs, whole = a.rows_each() * a.step(), lead = a.padding() * a.inputs;
+  std::memset(to, 0, lead * sizeof(float));
+  to += lead;
   at::parallel_for(0, a.batch, 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      float* row = to + b * whole;
-      std::memset(row, 0, before * sizeof(float));
-      std::memcpy(row + before, from + b * real, real * sizeof(float));
-      std::memset(row + before + real, 0, (whole - before - real) * sizeof(float));
+      std::memcpy(to + b * whole, from + b * real, real * sizeof(float));
+      std::memset(to + b * whole + real, 0, (whole - real) * sizeof(float));
     }
   });
+  std::memset(to + a.batch * whole, 0, (padded.numel() - lead - a.batch * whole) * sizeof(float));
   return padded;
 }
 
+// Rows [first, first + count) of all utterances' into `rows` [count, O], then those in use to where they belong.
+void copy_used(const Layout& a, const float* rows, int64_t first, int64_t count, float* y) {
+  const int64_t used = a.output_frames();
+  for (int64_t row = first; row < first + count;) {
+    const int64_t b = row / a.rows_each(), t = row % a.rows_each();
+    const int64_t whole = std::min(a.rows_each() - t, first + count - row);
+    const int64_t wanted = std::min(whole, used - t);
+    if (wanted > 0)
+      std::memcpy(y + (b * used + t) * a.outputs, rows + (row - first) * a.outputs, wanted * a.outputs * sizeof(float));
+    row += whole;
+  }
+}
+
 at::Tensor convolved(const at::Tensor& padded, const at::Tensor& weight, const Layout& a) {
+  constexpr int64_t kRowsEach = 256;
   at::Tensor turned = at::empty({a.taps(), a.outputs}, weight.options());
   transpose(weight.const_data_ptr<float>(), a.taps(), a.outputs, a.taps(), turned.mutable_data_ptr<float>(), a.outputs);
   at::Tensor y = at::empty({a.batch, a.output_frames(), a.outputs}, padded.options());
   const float* from = padded.const_data_ptr<float>();
   float* to = y.mutable_data_ptr<float>();
-  const auto utterance = [&](int64_t b) {
-    return BlockProduct{a.output_frames(),
-                        a.outputs,
-                        a.taps(),
-                        {from + b * a.rows() * a.step(), a.step()},
-                        {turned.const_data_ptr<float>(), a.outputs},
-                        {to + b * y.stride(0), a.outputs},
-                        false};
-  };
-  if (a.batch < at::get_num_threads()) {
-    for (int64_t b = 0; b < a.batch; ++b) multiply_on_threads(utterance(b));
-    return y;
-  }
-  at::parallel_for(0, a.batch, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) multiply(utterance(b));
+  at::parallel_for(0, (a.rows() + kRowsEach - 1) / kRowsEach, 1, [&](int64_t begin, int64_t end) {
+    const at::Tensor scratch = at::empty({kRowsEach, a.outputs}, padded.options());
+    float* rows = scratch.mutable_data_ptr<float>();
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t first = piece * kRowsEach, count = std::min(kRowsEach, a.rows() - first);
+      multiply({count,
+                a.outputs,
+                a.taps(),
+                {from + first * a.step(), a.step()},
+                {turned.const_data_ptr<float>(), a.outputs},
+                {rows, a.outputs},
+                false});
+      copy_used(a, rows, first, count, to);
+    }
   });
   return y;
 }
 
-// Each tap adds its products to the frames that it saw, `stride` apart.
-at::Tensor grad_input(const at::Tensor& dy, const at::Tensor& weight, const Layout& a) {
-  at::Tensor padded = at::zeros({a.batch, a.padded_frames(), a.inputs}, dy.options());
-  const float* slope = dy.const_data_ptr<float>();
-  const float* taps = weight.const_data_ptr<float>();
-  float* to = padded.mutable_data_ptr<float>();
-  at::parallel_for(0, a.batch, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b)
-      for (int64_t k = 0; k < a.kernel; ++k)
-        multiply({a.output_frames(),
-                  a.inputs,
-                  a.outputs,
-                  {slope + b * dy.stride(0), a.outputs},
-                  {taps + k * a.inputs, a.taps()},
-                  {to + b * padded.stride(0) + k * a.inputs, a.step()},
-                  true});
-  });
-  return padded.narrow(1, a.padding(), a.frames).contiguous();
+// dy where the rows of the operand are; zero in those that nobody used.
+at::Tensor slopes_in_rows(const at::Tensor& dy, const Layout& a) {
+  at::Tensor rows = at::empty({a.rows(), a.outputs}, dy.options());
+  const float* from = dy.const_data_ptr<float>();
+  float* to = rows.mutable_data_ptr<float>();
+  const int64_t real = a.output_frames() * a.outputs, whole = a.rows_each() * a.outputs;
+  for (int64_t b = 0; b < a.batch; ++b) {
+    std::memcpy(to + b * whole, from + b * real, real * sizeof(float));
+    std::memset(to + b * whole + real, 0, (whole - real) * sizeof(float));
+  }
+  return rows;
 }
 
-// Over the rows of all utterances, in parts of kInnerPart in order; threads share the outputs.
-at::Tensor grad_weight(const at::Tensor& dy, const at::Tensor& padded, const at::Tensor& weight, const Layout& a) {
-  constexpr int64_t kOutputsEach = 128;
-  at::Tensor dweight = at::zeros(weight.sizes(), weight.options());
-  const float* slope = dy.const_data_ptr<float>();
-  const float* from = padded.const_data_ptr<float>();
-  float* to = dweight.mutable_data_ptr<float>();
-  at::parallel_for(0, (a.outputs + kOutputsEach - 1) / kOutputsEach, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> turned(static_cast<size_t>(kOutputsEach * kInnerPart));
-    for (int64_t piece = begin; piece < end; ++piece) {
-      const int64_t first = piece * kOutputsEach, count = std::min(kOutputsEach, a.outputs - first);
-      for (int64_t b = 0; b < a.batch; ++b)
-        for (int64_t t = 0; t < a.output_frames(); t += kInnerPart) {
-          const int64_t inner = std::min(kInnerPart, a.output_frames() - t);
-          transpose(slope + b * dy.stride(0) + t * a.outputs + first, a.outputs, inner, count, turned.data(),
-                    kInnerPart);
-          multiply({count,
-                    a.taps(),
-                    inner,
-                    {turned.data(), kInnerPart},
-                    {from + (b * a.rows() + t) * a.step(), a.step()},
-                    {to + first * a.taps(), a.taps()},
-                    true});
-        }
-    }
-  });
-  return dweight;
+// Each tap adds its products to the frames that it saw, `stride` apart; in the order of taps for every frame.
+at::Tensor grad_input(const at::Tensor& slopes, const at::Tensor& weight, const Layout& a) {
+  at::Tensor padded = padded_frames(a, slopes.options()).zero_();
+  const float* slope = slopes.const_data_ptr<float>();
+  const float* taps = weight.const_data_ptr<float>();
+  float* to = padded.mutable_data_ptr<float>();
+  for (int64_t k = 0; k < a.kernel; ++k)
+    multiply_on_threads({a.rows(),
+                         a.inputs,
+                         a.outputs,
+                         {slope, a.outputs},
+                         {taps + k * a.inputs, a.taps()},
+                         {to + k * a.inputs, a.step()},
+                         true});
+  const int64_t whole = a.rows_each() * a.step(), lead = a.padding() * a.inputs;
+  return padded.as_strided({a.batch, a.frames, a.inputs}, {whole, a.inputs, 1}, lead).contiguous();
 }
 
 struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
@@ -133,10 +135,15 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
     const variable_list saved = context->get_saved_variables();
     const std::vector<int64_t> shape = context->saved_data["shape"].toIntVector();
     const Layout layout = Layout::of(shape, saved[1].sizes(), context->saved_data["stride"].toInt());
-    const at::Tensor dy = gradients[0].contiguous();
+    const at::Tensor slopes = slopes_in_rows(gradients[0].contiguous(), layout);
     at::Tensor dx, dweight;
-    if (context->needs_input_grad(0)) dx = grad_input(dy, saved[1], layout);
-    if (context->needs_input_grad(1)) dweight = grad_weight(dy, saved[0], saved[1], layout);
+    if (context->needs_input_grad(0)) dx = grad_input(slopes, saved[1], layout);
+    if (context->needs_input_grad(1)) {
+      dweight = at::empty(saved[1].sizes(), saved[1].options());
+      if (layout.rows() == 0) dweight.zero_();
+      multiply_transposed(slopes, layout.taps(), {saved[0].const_data_ptr<float>(), layout.step()},
+                          {dweight.mutable_data_ptr<float>(), layout.taps()});
+    }
     return {dx, dweight, at::Tensor()};
   }
 };

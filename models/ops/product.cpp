@@ -48,32 +48,6 @@ at::Tensor multiplied(const at::Tensor& a, const at::Tensor& b) {
   return c;
 }
 
-// aᵀ · b for a [R, M] and b [R, N], R rows that may overlap in b. Threads share the rows of the result; each sums over
-// R in the same parts.
-void multiply_transposed(const at::Tensor& a, int64_t columns, ConstRows b, const at::Tensor& c, bool adds) {
-  constexpr int64_t kRowsEach = 128;
-  const int64_t rows = a.size(0), outputs = a.size(1);
-  const ConstRows from = rows_of(a);
-  float* to = c.mutable_data_ptr<float>();
-  at::parallel_for(0, (outputs + kRowsEach - 1) / kRowsEach, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> turned(static_cast<size_t>(kRowsEach * kInnerPart));
-    for (int64_t piece = begin; piece < end; ++piece) {
-      const int64_t first = piece * kRowsEach, count = std::min(kRowsEach, outputs - first);
-      for (int64_t r = 0; r < rows; r += kInnerPart) {
-        const int64_t inner = std::min(kInnerPart, rows - r);
-        transpose(from.data + r * from.stride + first, from.stride, inner, count, turned.data(), kInnerPart);
-        multiply({count,
-                  columns,
-                  inner,
-                  {turned.data(), kInnerPart},
-                  {b.data + r * b.stride, b.stride},
-                  {to + first * columns, columns},
-                  adds || r > 0});
-      }
-    }
-  });
-}
-
 struct ProductFunction : torch::autograd::Function<ProductFunction> {
   // x [R, I], weight [O, I]
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
@@ -89,7 +63,7 @@ struct ProductFunction : torch::autograd::Function<ProductFunction> {
     if (context->needs_input_grad(1)) {
       dweight = at::empty(weight.sizes(), weight.options());
       if (x.size(0) == 0) dweight.zero_();
-      multiply_transposed(dy, weight.size(1), rows_of(x), dweight, false);
+      multiply_transposed(dy, weight.size(1), rows_of(x), {dweight.mutable_data_ptr<float>(), weight.size(1)});
     }
     return {dx, dweight};
   }

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "trainer/base/error.h"
+#include "trainer/device/host_memory.h"
 
 namespace rehearse {
 namespace {
@@ -69,6 +70,7 @@ void pin_nccl() {
 }  // namespace
 
 Device Device::open(const std::string& name, const World& world, bool is_deterministic) {
+  keep_host_memory();
   Device device;
   if (name == "cpu") return device;
   if (is_deterministic) {

@@ -9,10 +9,12 @@
 #include <limits>
 #include <optional>
 
+#include "models/ops/product.h"
 #include "trainer/base/text/json_fields.h"
 #include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/comm/world.h"
 #include "trainer/device/device.h"
+#include "trainer/engine/exchange/products.h"
 #include "trainer/engine/exchange/tensor_collectives.h"
 #include "trainer/engine/guards/last_words.h"
 #include "trainer/engine/guards/stop_signal.h"
@@ -62,6 +64,7 @@ class Run {
     expect_runnable();
     threads_ = parts_.options.threads > 0 ? parts_.options.threads : world_.fair_threads();
     at::set_num_threads(threads_);
+    products_line_ = choose_products(communicator_, config_.root().boolean("deterministic", true));
     facts_ = gather_facts();
     open_folder();
     run_log_.emplace(RunLog::Options{world_.rank() != 0, folder_, parts_.options.log_every_s}, *log_, task().terms());
@@ -102,7 +105,7 @@ class Run {
 
   // What all checkpoints of this start say about it. Collective: the machines of all ranks are in it.
   nlohmann::json gather_facts() {
-    nlohmann::json more = {{"kernels", at::get_cpu_capability()}};
+    nlohmann::json more = {{"kernels", at::get_cpu_capability()}, {"products", name_of(product_library())}};
     if (!device_.is_cpu()) more["gpu"] = device_.description() + "; " + first_line_of("/proc/driver/nvidia/version");
     const std::string own = machine_facts(more).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     const auto view = std::as_bytes(std::span(own));
@@ -221,6 +224,7 @@ class Run {
                parts_.options.device, device_.is_cpu() ? "; " : " (" + device_.description() + "); ",
                parts_.model->arena().num_parameters(), " parameters");
     if (const std::string path = communicator_.description(); !path.empty()) log_->info("sums over ranks: ", path);
+    if (device_.is_cpu()) log_->info(products_line_);
     const Precision precision = parts_.options.precision;
     std::ifstream cpu("/proc/cpuinfo");
     const bool has_instructions = has_instructions_for(precision, {std::istreambuf_iterator<char>(cpu), {}});
@@ -280,6 +284,7 @@ class Run {
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<Log> log_;
   int threads_ = 1;
+  std::string products_line_;
   nlohmann::json facts_;
   std::optional<RunLog> run_log_;
   std::unique_ptr<ObservationReplay> replay_;

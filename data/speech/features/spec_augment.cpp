@@ -65,10 +65,13 @@ void SpecAugment::apply(FeatureBatch& batch, uint64_t seed, uint64_t step, const
     return;
   }
   const std::vector<Masks> all = draw(batch, seed, step, ids);
-  for (size_t b = 0; b < all.size(); ++b) {
-    const at::Tensor x = batch.x[static_cast<int64_t>(b)];  // [T, F]
-    for (const Span& span : all[b].times) x.slice(0, span.begin, span.end).zero_();
-    for (const Span& span : all[b].channels) x.slice(1, span.begin, span.end).zero_();
+  const int64_t frames = batch.x.size(1), channels = batch.x.size(2);
+  float* x = batch.x.mutable_data_ptr<float>();  // [T, F] of an utterance
+  for (size_t b = 0; b < all.size(); ++b, x += frames * channels) {
+    for (const Span& span : all[b].times) std::fill(x + span.begin * channels, x + span.end * channels, 0.0f);
+    for (const Span& span : all[b].channels)
+      for (int64_t t = 0; t < batch.lengths[b]; ++t)
+        std::fill(x + t * channels + span.begin, x + t * channels + span.end, 0.0f);
   }
 }
 
