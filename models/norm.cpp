@@ -26,6 +26,11 @@ class LayerNorm : public Norm {
                      const ForwardContext&, const Epilogue& epilogue) override {
     return fused_layer_norm(x, bias, weight_, shift_, lengths, epilogue);
   }
+  FrameMeans forward_and_mean(const at::Tensor& x, const std::optional<at::Tensor>& bias,
+                              const std::vector<int64_t>& lengths, const ForwardContext&,
+                              const Epilogue& epilogue) override {
+    return fused_layer_norm_and_mean(x, bias, weight_, shift_, lengths, epilogue);
+  }
 
  private:
   at::Tensor weight_;
@@ -179,6 +184,13 @@ class NoNorm : public Norm {
 };
 
 }  // namespace
+
+FrameMeans Norm::forward_and_mean(const at::Tensor& x, const std::optional<at::Tensor>& bias,
+                                  const std::vector<int64_t>& lengths, const ForwardContext& context,
+                                  const Epilogue& epilogue) {
+  const at::Tensor y = forward(x, bias, lengths, context, epilogue);
+  return {y, frame_mean(y, lengths)};
+}
 
 Activation activation_from(ConfigNode& node, const std::string& fallback) {
   const std::string name = node.choice("activation", fallback, {"relu", "silu", "none"});

@@ -46,6 +46,11 @@ class Norm {
                              const std::vector<int64_t>& lengths, const ForwardContext& context,
                              const Epilogue& epilogue) = 0;
 
+  // The same with the mean of its result over real frames.
+  virtual FrameMeans forward_and_mean(const at::Tensor& x, const std::optional<at::Tensor>& bias,
+                                      const std::vector<int64_t>& lengths, const ForwardContext& context,
+                                      const Epilogue& epilogue);
+
   // `name` is the full prefix of its parameters ("blocks.3.norm"). ConfigError when groups do not divide channels.
   static std::unique_ptr<Norm> create(const NormOptions& options, const Block::Context& context,
                                       const std::string& name, int64_t channels);

@@ -1,5 +1,4 @@
 #include "models/norm.h"
-#include "models/ops/device_ops.h"
 #include "models/ops/mixed_ops.h"
 #include "models/ops/product.h"
 #include "models/ops/strided_conv.h"
@@ -66,15 +65,27 @@ class SeparableBlock : public Block {
 
   Sequence forward(const Sequence& input, const ForwardContext& context) override {
     Sequence sequence = input;
+    at::Tensor beside = input.x;  // for the shortcut
     for (size_t r = 0; r < repeats_.size(); ++r) {
-      const bool is_last = r + 1 == repeats_.size();
-      sequence =
-          forward(repeats_[r], sequence, context, is_last ? Epilogue{} : options_.end.epilogue(context, index_, r));
+      const Depthwise filtered = depthwise_conv_beside(sequence.x, repeats_[r].depthwise, sequence.lengths,
+                                                       repeats_[r].stride, options_.dilation);
+      if (r == 0) beside = filtered.x;
+      sequence = {filtered.y, strided_lengths(sequence.lengths, repeats_[r].stride)};
+      if (r + 1 < repeats_.size())
+        sequence.x = pointwise(repeats_[r], sequence, context, options_.end.epilogue(context, index_, r));
     }
+    const Repeat& last = repeats_.back();
     std::optional<at::Tensor> gate;
     std::optional<at::Tensor> residual;
-    if (options_.squeeze_excite > 0) gate = excitation(sequence);
-    if (options_.residual) residual = shortcut(input, sequence.lengths, context);
+    if (options_.residual) residual = shortcut(beside, sequence.lengths, context);
+    if (options_.squeeze_excite > 0) {
+      const FrameMeans normed = last.norm->forward_and_mean(mixed(last, sequence, context), last.optional_bias(),
+                                                            sequence.lengths, context, {});
+      sequence.x = normed.y;
+      gate = excitation(normed.mean);
+    } else {
+      sequence.x = pointwise(last, sequence, context, {});
+    }
     sequence.x = fused_gate(sequence.x, gate, residual, sequence.lengths,
                             options_.end.epilogue(context, index_, repeats_.size() - 1));
     return sequence;
@@ -90,6 +101,8 @@ class SeparableBlock : public Block {
     at::Tensor pointwise;  // [O, C]
     at::Tensor bias;       // [O] or undefined
     std::unique_ptr<Norm> norm;
+
+    std::optional<at::Tensor> optional_bias() const { return bias.defined() ? std::optional(bias) : std::nullopt; }
   };
 
   // Plain: a projection where shapes differ. Projected: one with a norm in every block, as the published networks have.
@@ -112,30 +125,23 @@ class SeparableBlock : public Block {
     excite_bias_ = store.constant(name + "excite.bias", {channels}, 0);
   }
 
-  Sequence forward(const Repeat& repeat, const Sequence& input, const ForwardContext& context,
-                   const Epilogue& epilogue) {
-    const at::Tensor filtered =
-        depthwise_conv(input.x, repeat.depthwise, input.lengths, repeat.stride, options_.dilation);
-    const std::vector<int64_t> lengths = strided_lengths(input.lengths, repeat.stride);
-    // Its bias is added inside the norm's pass.
-    const at::Tensor mixed = mixed_linear(context, filtered, repeat.pointwise, {});
-    const auto bias = repeat.bias.defined() ? std::optional(repeat.bias) : std::nullopt;
-    return {repeat.norm->forward(mixed, bias, lengths, context, epilogue), lengths};
+  // The bias is added inside the norm's pass.
+  at::Tensor mixed(const Repeat& repeat, const Sequence& filtered, const ForwardContext& context) const {
+    return mixed_linear(context, filtered.x, repeat.pointwise, {});
+  }
+  at::Tensor pointwise(const Repeat& repeat, const Sequence& filtered, const ForwardContext& context,
+                       const Epilogue& epilogue) const {
+    return repeat.norm->forward(mixed(repeat, filtered, context), repeat.optional_bias(), filtered.lengths, context,
+                                epilogue);
   }
 
   // Sigmoid gates [B, O] from the mean over real frames (Hu et al. 2018, over time).
-  at::Tensor excitation(const Sequence& sequence) const {
-    std::vector<double> shares;
-    for (int64_t length : sequence.lengths) shares.push_back(length > 0 ? 1.0 / static_cast<double>(length) : 0.0);
-    const at::Tensor host = at::tensor(at::ArrayRef<double>(shares), sequence.x.scalar_type());
-    const at::Tensor share = to_device_of(sequence.x, host).unsqueeze(1);
-    const at::Tensor mean = sequence.x.sum(1) * share;
+  at::Tensor excitation(const at::Tensor& mean) const {
     const at::Tensor hidden = at::relu(product(mean, squeeze_, squeeze_bias_));
     return at::sigmoid(product(hidden, excite_, excite_bias_));
   }
 
-  at::Tensor shortcut(const Sequence& input, const std::vector<int64_t>& lengths, const ForwardContext& context) const {
-    const at::Tensor& x = input.x;
+  at::Tensor shortcut(const at::Tensor& x, const std::vector<int64_t>& lengths, const ForwardContext& context) const {
     if (!residual_.defined()) return x;
     const at::Tensor kept = options_.stride == 1 ? x : x.slice(1, 0, x.size(1), options_.stride);
     const at::Tensor projected = mixed_linear(context, kept, residual_, residual_bias_);

@@ -14,14 +14,17 @@ using simd::Vec;
 constexpr int kFrames = 8;
 // Taps whose sums stay in registers together.
 constexpr int64_t kTaps = 8;
+constexpr int64_t kMostTaps = 255;  // of a kernel
 
-// y[t] = Σ_k weight[k] · x[t · stride + k · dilation − p], with weight rows `weight_step` apart (negative: flipped).
+// y[t] = base[t] + Σ_k weight[k] · x[t · stride + k · dilation − p], with weight rows `weight_step` apart (negative:
+// flipped).
 template <class T>
 struct Correlation {
   const T* x;
   int64_t frames;
   const T* weight;
   int64_t weight_step;
+  const T* base;  // or null
   T* y;
   int64_t output_frames;
   DepthwiseShape shape;
@@ -38,6 +41,7 @@ REHEARSE_INLINE void correlate_edge(const Correlation<T>& a, int64_t t, ChannelR
   for (int64_t c = range.begin; c < range.end; c += Lanes<T>::kCount) {
     const int64_t count = range.end - c;
     Vec<T> sum = {};
+    if (a.base) sum = simd::load(a.base + t * channels + c, count);
     for (int64_t k = first; k <= last; ++k)
       sum += simd::load(a.weight + k * a.weight_step + c, count) *
              simd::load(a.x + (origin + k * dilation) * channels + c, count);
@@ -55,6 +59,10 @@ REHEARSE_INLINE void correlate_interior(const Correlation<T>& a, int64_t t, Chan
   int64_t c = range.begin;
   for (; c + Lanes<T>::kCount <= range.end; c += Lanes<T>::kCount) {
     Vec<T> sums[kFrames] = {};
+    if (a.base) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kFrames; ++i) sums[i] = simd::load(a.base + (t + i) * channels + c);
+    }
     const T* x = origin + c;
     const T* weight = a.weight + c;
     for (int64_t k = 0; k < a.shape.kernel; ++k) {
@@ -88,22 +96,27 @@ REHEARSE_INLINE void correlate(const Correlation<T>& a, ChannelRange range) {
   }
 }
 
-// dx[j] = Σ_k weight[k] · dy[(j + p − k · dilation) / stride] over exact divisions.
+// dx[j] = base[j] + Σ_k weight[k] · dy[(j + p − k · dilation) / stride] over exact divisions.
 template <class T>
 REHEARSE_INLINE void scatter_strided(const T* dy, int64_t frames, const T* weight, T* dx, const DepthwiseShape& shape,
-                                     ChannelRange range) {
+                                     ChannelRange range, const T* base) {
   const int64_t channels = shape.channels;
   const int64_t output_frames = shape.output_frames(frames);
+  const T* taps[kMostTaps];
+  const T* slopes[kMostTaps];
   for (int64_t j = 0; j < frames; ++j) {
+    int64_t num_taps = 0;
+    for (int64_t k = 0; k < shape.kernel; ++k) {
+      const int64_t position = j + shape.padding() - k * shape.dilation;
+      if (position < 0 || position % shape.stride != 0 || position / shape.stride >= output_frames) continue;
+      taps[num_taps] = weight + k * channels;
+      slopes[num_taps++] = dy + position / shape.stride * channels;
+    }
     for (int64_t c = range.begin; c < range.end; c += Lanes<T>::kCount) {
       const int64_t count = range.end - c;
       Vec<T> sum = {};
-      for (int64_t k = 0; k < shape.kernel; ++k) {
-        const int64_t position = j + shape.padding() - k * shape.dilation;
-        if (position < 0 || position % shape.stride != 0 || position / shape.stride >= output_frames) continue;
-        sum += simd::load(weight + k * channels + c, count) *
-               simd::load(dy + position / shape.stride * channels + c, count);
-      }
+      if (base) sum = simd::load(base + j * channels + c, count);
+      for (int64_t k = 0; k < num_taps; ++k) sum += simd::load(taps[k] + c, count) * simd::load(slopes[k] + c, count);
       simd::store(dx + j * channels + c, sum, count);
     }
   }
@@ -183,27 +196,28 @@ REHEARSE_INLINE void grad_weight(const T* x, const T* dy, int64_t frames, T* dwe
 
 template <class T>
 REHEARSE_INLINE void grad_input(const T* dy, int64_t frames, const T* weight, T* dx, const DepthwiseShape& shape,
-                                ChannelRange range) {
-  if (shape.stride != 1) return scatter_strided(dy, frames, weight, dx, shape, range);
+                                ChannelRange range, const T* base) {
+  if (shape.stride != 1) return scatter_strided(dy, frames, weight, dx, shape, range, base);
   // With stride 1 and an odd kernel the transpose is the same sum with the taps reversed.
   const T* last = weight + (shape.kernel - 1) * shape.channels;
-  correlate(Correlation<T>{dy, frames, last, -shape.channels, dx, frames, shape}, range);
+  correlate(Correlation<T>{dy, frames, last, -shape.channels, base, dx, frames, shape}, range);
 }
 
 }  // namespace
 
-#define REHEARSE_DEPTHWISE(T)                                                                                   \
-  REHEARSE_SIMD_CLONES void depthwise_forward(const T* x, int64_t frames, const T* weight, T* y,                \
-                                              const DepthwiseShape& shape, ChannelRange range) {                \
-    correlate(Correlation<T>{x, frames, weight, shape.channels, y, shape.output_frames(frames), shape}, range); \
-  }                                                                                                             \
-  REHEARSE_SIMD_CLONES void depthwise_grad_input(const T* dy, int64_t frames, const T* weight, T* dx,           \
-                                                 const DepthwiseShape& shape, ChannelRange range) {             \
-    grad_input(dy, frames, weight, dx, shape, range);                                                           \
-  }                                                                                                             \
-  REHEARSE_SIMD_CLONES void depthwise_grad_weight(const T* x, const T* dy, int64_t frames, T* dweight,          \
-                                                  const DepthwiseShape& shape, ChannelRange range) {            \
-    grad_weight(x, dy, frames, dweight, shape, range);                                                          \
+#define REHEARSE_DEPTHWISE(T)                                                                                      \
+  REHEARSE_SIMD_CLONES void depthwise_forward(const T* x, int64_t frames, const T* weight, T* y,                   \
+                                              const DepthwiseShape& shape, ChannelRange range) {                   \
+    correlate(Correlation<T>{x, frames, weight, shape.channels, nullptr, y, shape.output_frames(frames), shape},   \
+              range);                                                                                              \
+  }                                                                                                                \
+  REHEARSE_SIMD_CLONES void depthwise_grad_input(const T* dy, int64_t frames, const T* weight, T* dx,              \
+                                                 const DepthwiseShape& shape, ChannelRange range, const T* base) { \
+    grad_input(dy, frames, weight, dx, shape, range, base);                                                        \
+  }                                                                                                                \
+  REHEARSE_SIMD_CLONES void depthwise_grad_weight(const T* x, const T* dy, int64_t frames, T* dweight,             \
+                                                  const DepthwiseShape& shape, ChannelRange range) {               \
+    grad_weight(x, dy, frames, dweight, shape, range);                                                             \
   }
 REHEARSE_DEPTHWISE(float)
 REHEARSE_DEPTHWISE(double)

@@ -21,15 +21,16 @@ struct ChannelRange {
   int64_t end = 0;
 };
 
-// `frames` is T, real frames only; rows are `shape.channels` apart. The results overwrite y and dx.
+// `frames` is T, real frames only; rows are `shape.channels` apart. The results overwrite y and dx. `base` [T, C] is
+// added to dx, or null: the gradient that x has from elsewhere.
 void depthwise_forward(const float* x, int64_t frames, const float* weight, float* y, const DepthwiseShape& shape,
                        ChannelRange range);
 void depthwise_forward(const double* x, int64_t frames, const double* weight, double* y, const DepthwiseShape& shape,
                        ChannelRange range);
 void depthwise_grad_input(const float* dy, int64_t frames, const float* weight, float* dx, const DepthwiseShape& shape,
-                          ChannelRange range);
+                          ChannelRange range, const float* base = nullptr);
 void depthwise_grad_input(const double* dy, int64_t frames, const double* weight, double* dx,
-                          const DepthwiseShape& shape, ChannelRange range);
+                          const DepthwiseShape& shape, ChannelRange range, const double* base = nullptr);
 // Adds to dweight [K, C].
 void depthwise_grad_weight(const float* x, const float* dy, int64_t frames, float* dweight, const DepthwiseShape& shape,
                            ChannelRange range);

@@ -107,6 +107,7 @@ struct Forward {
         z = activate<T, kActivation>(z);
         if constexpr (kDrops) z *= dropout.factors(first + c);
         store(out + c, z, count);
+        if (a.sums) store(a.sums + c, Vec<T>(load(a.sums + c, count) + z), count);
       }
     }
   }
@@ -166,6 +167,7 @@ struct Backward {
         const Vec<T> normed = normalized(a, x, c, mean, rstd);
         const Vec<T> weight = load(a.weight + c, count);
         Vec<T> dz = load(dy + c, count);
+        if (a.slope_of_sums) dz += load(a.slope_of_sums + c, count);
         if constexpr (kDrops) dz *= dropout.factors(first + c);
         if constexpr (kActivation != Activation::kNone)
           dz *= slope<T, kActivation>(normed * weight + load(a.shift + c, count));

@@ -40,6 +40,8 @@ struct LayerNormRows {
   int64_t channels;
   double epsilon;
   FrameEpilogue epilogue;
+  T* sums = nullptr;                 // [C] forward adds y of all frames to it; or null
+  const T* slope_of_sums = nullptr;  // [C] backward adds it to dy of every frame; or null
 };
 void layer_norm_forward(const LayerNormRows<float>& rows, float* y);
 void layer_norm_forward(const LayerNormRows<double>& rows, double* y);

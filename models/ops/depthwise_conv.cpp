@@ -23,19 +23,53 @@ struct DepthwiseCall : torch::CustomClassHolder {
     for_each_piece(static_cast<int64_t>(lengths.size()) * groups, longest * kChannelsEach,
                    [&](int64_t i) { task(i / groups, range(i % groups)); });
   }
+  // Fewer where threads would find no group; a channel's sums are its own, so its bits stay.
+  int64_t channels_each() const {
+    constexpr int64_t kLine = 16;
+    const int64_t share = shape.channels / at::get_num_threads() / kLine * kLine;
+    return std::clamp(share, kLine, kChannelsEach);
+  }
   int64_t num_groups() const { return (shape.channels + kChannelsEach - 1) / kChannelsEach; }
   ChannelRange range(int64_t group) const {
     return {group * kChannelsEach, std::min(shape.channels, (group + 1) * kChannelsEach)};
   }
 };
 
+// One task for a group of channels: utterances are added in order, and what both gradients read is in a cache.
+template <class T>
+void cpu_gradients(const DepthwiseCall& call, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& dy,
+                   const at::Tensor& base, at::Tensor& dx, at::Tensor& dweight) {
+  const T* from = x.const_data_ptr<T>();
+  const T* slope = dy.const_data_ptr<T>();
+  const T* taps = weight.const_data_ptr<T>();
+  const T* elsewhere = data_or_null<T>(base);
+  T* to = dx.defined() ? dx.mutable_data_ptr<T>() : nullptr;
+  T* to_weight = dweight.defined() ? dweight.mutable_data_ptr<T>() : nullptr;
+  const auto batch = static_cast<int64_t>(call.lengths.size());
+  const int64_t each = call.channels_each();
+  for_each_piece((call.shape.channels + each - 1) / each, x.size(0) * x.size(1) * each, [&](int64_t group) {
+    const ChannelRange range{group * each, std::min(call.shape.channels, (group + 1) * each)};
+    for (int64_t b = 0; b < batch; ++b) {
+      const int64_t at = b * x.stride(0);
+      const T* slopes = slope + b * dy.stride(0);
+      if (to)
+        depthwise_grad_input(slopes, call.lengths[b], taps, to + at, call.shape, range,
+                             elsewhere ? elsewhere + at : nullptr);
+      if (to_weight) depthwise_grad_weight(from + at, slopes, call.lengths[b], to_weight, call.shape, range);
+    }
+  });
+  if (to) clear_padding<T>(dx, call.lengths);
+}
+
 struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const c10::intrusive_ptr<DepthwiseCall>& call) {
+  // {y, x}
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                               const c10::intrusive_ptr<DepthwiseCall>& call) {
     const DepthwiseShape& shape = call->shape;
     context->save_for_backward({x, weight});
     context->saved_data["call"] = c10::IValue::make_capsule(call);
-    if (!x.is_cpu()) return device_depthwise_forward(x, weight, call->lengths, shape);
+    context->set_materialize_grads(false);
+    if (!x.is_cpu()) return {device_depthwise_forward(x, weight, call->lengths, shape), x};
     at::Tensor y = at::empty({x.size(0), shape.output_frames(x.size(1)), x.size(2)}, x.options());
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);
@@ -47,67 +81,47 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
       });
       clear_padding<T>(y, strided_lengths(call->lengths, shape.stride));
     });
-    return y;
+    return {y, x};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const auto holder = context->saved_data["call"].toCapsule();
     const auto& call = static_cast<const DepthwiseCall&>(*holder);
+    const at::Tensor &x = saved[0], &weight = saved[1];
+    if (!gradients[0].defined()) return {gradients[1], at::Tensor(), at::Tensor()};
     const at::Tensor dy = gradients[0].contiguous();
-    at::Tensor dx;
-    at::Tensor dweight;
-    if (context->needs_input_grad(0)) dx = grad_input(call, saved[0], saved[1], dy);
-    if (context->needs_input_grad(1)) dweight = grad_weight(call, saved[0], saved[1], dy);
+    at::Tensor base = gradients[1], dx, dweight;
+    const bool wants_dx = context->needs_input_grad(0), wants_dweight = context->needs_input_grad(1);
+    if (!x.is_cpu()) {
+      if (wants_dx) dx = device_depthwise_grad_input(x, weight, dy, call.lengths, call.shape);
+      if (wants_dx && base.defined()) dx = dx + base;
+      if (wants_dweight) dweight = device_depthwise_grad_weight(x, weight, dy, call.lengths, call.shape);
+      return {dx, dweight, at::Tensor()};
+    }
+    if (base.defined()) base = base.contiguous();
+    if (wants_dx) dx = at::empty(x.sizes(), x.options());
+    if (wants_dweight) dweight = at::zeros(weight.sizes(), weight.options());
+    with_real_type(x, [&](auto zero) { cpu_gradients<decltype(zero)>(call, x, weight, dy, base, dx, dweight); });
     return {dx, dweight, at::Tensor()};
-  }
-
-  static at::Tensor grad_input(const DepthwiseCall& call, const at::Tensor& x, const at::Tensor& weight,
-                               const at::Tensor& dy) {
-    if (!x.is_cpu()) return device_depthwise_grad_input(x, weight, dy, call.lengths, call.shape);
-    at::Tensor dx = at::empty(x.sizes(), x.options());
-    with_real_type(x, [&](auto zero) {
-      using T = decltype(zero);
-      const T* from = dy.const_data_ptr<T>();
-      const T* taps = weight.const_data_ptr<T>();
-      T* to = dx.mutable_data_ptr<T>();
-      call.for_each([&](int64_t b, ChannelRange range) {
-        depthwise_grad_input(from + b * dy.stride(0), call.lengths[b], taps, to + b * dx.stride(0), call.shape, range);
-      });
-      clear_padding<T>(dx, call.lengths);
-    });
-    return dx;
-  }
-
-  // Utterances are added in order within a group of channels.
-  static at::Tensor grad_weight(const DepthwiseCall& call, const at::Tensor& x, const at::Tensor& weight,
-                                const at::Tensor& dy) {
-    if (!x.is_cpu()) return device_depthwise_grad_weight(x, weight, dy, call.lengths, call.shape);
-    at::Tensor dweight = at::zeros(weight.sizes(), weight.options());
-    with_real_type(x, [&](auto zero) {
-      using T = decltype(zero);
-      const T* from = x.const_data_ptr<T>();
-      const T* slope = dy.const_data_ptr<T>();
-      T* to = dweight.mutable_data_ptr<T>();
-      for_each_piece(call.num_groups(), x.size(0) * x.size(1) * kChannelsEach, [&](int64_t group) {
-        for (size_t b = 0; b < call.lengths.size(); ++b)
-          depthwise_grad_weight(from + b * x.stride(0), slope + b * dy.stride(0), call.lengths[b], to, call.shape,
-                                call.range(group));
-      });
-    });
-    return dweight;
   }
 };
 
 }  // namespace
 
-at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weight, const std::vector<int64_t>& lengths,
-                          int64_t stride, int64_t dilation) {
+Depthwise depthwise_conv_beside(const at::Tensor& x, const at::Tensor& weight, const std::vector<int64_t>& lengths,
+                                int64_t stride, int64_t dilation) {
   expect_shape(x, {static_cast<int64_t>(lengths.size()), -1, weight.size(1)}, "depthwise_conv: x [B, T, C]");
   auto call = c10::make_intrusive<DepthwiseCall>();
   call->shape = {weight.size(1), weight.size(0), stride, dilation};
   call->lengths = lengths;
-  return DepthwiseFunction::apply(x.contiguous(), weight.contiguous(), call);
+  const variable_list results = DepthwiseFunction::apply(x.contiguous(), weight.contiguous(), call);
+  return {results[0], results[1]};
+}
+
+at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weight, const std::vector<int64_t>& lengths,
+                          int64_t stride, int64_t dilation) {
+  return depthwise_conv_beside(x, weight, lengths, stride, dilation).y;
 }
 
 }  // namespace rehearse

@@ -54,35 +54,69 @@ struct LayerNormTensors {
 
 // Column sums of pieces, added in order.
 template <class T>
-void add_partials(const std::vector<T>& partials, int64_t step, int64_t offset, const at::Tensor& to) {
+void add_partials(const at::Tensor& partials, int64_t row, const at::Tensor& to) {
   T* sum = to.mutable_data_ptr<T>();
-  for (size_t start = static_cast<size_t>(offset); start < partials.size(); start += static_cast<size_t>(step))
-    for (int64_t c = 0; c < to.numel(); ++c) sum[c] += partials[start + static_cast<size_t>(c)];
+  const T* from = partials.const_data_ptr<T>() + row * to.numel();
+  for (int64_t i = 0; i < partials.size(0); ++i, from += partials.stride(0))
+    for (int64_t c = 0; c < to.numel(); ++c) sum[c] += from[c];
 }
 
+// 1 / length of each utterance, 0 of an empty one.
+std::vector<double> shares_of(const std::vector<int64_t>& lengths) {
+  std::vector<double> shares;
+  for (int64_t length : lengths) shares.push_back(length > 0 ? 1.0 / static_cast<double>(length) : 0.0);
+  return shares;
+}
+
+// partials [pieces, C] -> their sums by utterance, over its length [B, C]
+template <class T>
+at::Tensor means_of(const at::Tensor& partials, const std::vector<Piece>& pieces, const std::vector<int64_t>& lengths) {
+  const int64_t channels = partials.size(1);
+  at::Tensor means = at::zeros({static_cast<int64_t>(lengths.size()), channels}, partials.options());
+  T* to = means.mutable_data_ptr<T>();
+  const T* from = partials.const_data_ptr<T>();
+  const std::vector<double> shares = shares_of(lengths);
+  for (size_t i = 0; i < pieces.size(); ++i)
+    for (int64_t c = 0; c < channels; ++c) to[pieces[i].utterance * channels + c] += from[i * channels + c];
+  for (size_t b = 0; b < shares.size(); ++b)
+    for (int64_t c = 0; c < channels; ++c) to[b * channels + c] *= static_cast<T>(shares[b]);
+  return means;
+}
+
+// {y, its mean over the real frames of each utterance, where that is wanted}
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& bias,
-                            const at::Tensor& weight, const at::Tensor& shift,
-                            const c10::intrusive_ptr<FusedCall>& call) {
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& bias,
+                               const at::Tensor& weight, const at::Tensor& shift,
+                               const c10::intrusive_ptr<FusedCall>& call, bool wants_mean) {
     const at::Tensor moments = at::empty({2, x.size(0), x.size(1)}, x.options());
     const at::Tensor before = bias.value_or(at::Tensor());
     context->save_for_backward({x, before, weight, shift, moments});
     context->saved_data["call"] = c10::IValue::make_capsule(call);
-    if (!x.is_cpu())
-      return device_layer_norm_forward({x, before, weight, shift, moments, kEpsilon}, call->lengths, call->epilogue);
-    at::Tensor y = at::empty(x.sizes(), x.options());
+    context->set_materialize_grads(false);
+    if (!x.is_cpu()) {
+      const at::Tensor y =
+          device_layer_norm_forward({x, before, weight, shift, moments, kEpsilon}, call->lengths, call->epilogue);
+      return wants_mean ? variable_list{y, frame_mean(y, call->lengths)} : variable_list{y};
+    }
+    at::Tensor y = at::empty(x.sizes(), x.options()), mean;
     const std::vector<Piece> pieces = pieces_of(call->lengths);
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);
       const LayerNormTensors<T> tensors = of<T>(x, before, weight, shift, moments);
+      at::Tensor partials;
+      if (wants_mean) partials = at::zeros({static_cast<int64_t>(pieces.size()), x.size(2)}, x.options());
+      T* sums = wants_mean ? partials.mutable_data_ptr<T>() : nullptr;
       T* to = y.mutable_data_ptr<T>();
       for_each_piece(static_cast<int64_t>(pieces.size()), kPieceFrames * x.size(2), [&](int64_t i) {
         const Piece& piece = pieces[i];
-        layer_norm_forward(tensors.rows(*call, piece), to + (piece.utterance * x.size(1) + piece.begin) * x.size(2));
+        LayerNormRows<T> rows = tensors.rows(*call, piece);
+        if (sums) rows.sums = sums + i * x.size(2);
+        layer_norm_forward(rows, to + (piece.utterance * x.size(1) + piece.begin) * x.size(2));
       });
       clear_padding<T>(y, call->lengths);
+      if (wants_mean) mean = means_of<T>(partials, pieces, call->lengths);
     });
-    return y;
+    return wants_mean ? variable_list{y, mean} : variable_list{y};
   }
 
   template <class T>
@@ -93,17 +127,28 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
             mean, mean + x.size(0) * x.size(1)};
   }
 
+  // The gradient that the mean hands to every frame of an utterance [B, C]; undefined: none.
+  static at::Tensor slope_of_frames(const at::Tensor& dmean, const std::vector<int64_t>& lengths) {
+    if (!dmean.defined()) return dmean;
+    const std::vector<double> shares = shares_of(lengths);
+    const at::Tensor host = at::tensor(at::ArrayRef<double>(shares), dmean.scalar_type());
+    return dmean * to_device_of(dmean, host).unsqueeze(1);
+  }
+
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const auto holder = context->saved_data["call"].toCapsule();
     const auto& call = static_cast<const FusedCall&>(*holder);
     const at::Tensor& x = saved[0];
     const int64_t channels = x.size(2);
-    const at::Tensor dy = gradients[0].contiguous();
+    const at::Tensor slope_of_mean = slope_of_frames(gradients.size() > 1 ? gradients[1] : at::Tensor(), call.lengths);
+    at::Tensor dy = gradients[0].defined() ? gradients[0].contiguous() : at::zeros(x.sizes(), x.options());
     if (!x.is_cpu()) {
+      if (slope_of_mean.defined()) dy = dy + slope_of_mean.unsqueeze(1);
       const DeviceNormGradients out = device_layer_norm_backward({x, saved[1], saved[2], saved[3], saved[4], kEpsilon},
                                                                  dy, call.lengths, call.epilogue);
-      return {out.dx, saved[1].defined() ? out.sums[2] : at::Tensor(), out.sums[0], out.sums[1], at::Tensor()};
+      return {out.dx,      saved[1].defined() ? out.sums[2] : at::Tensor(), out.sums[0], out.sums[1], at::Tensor(),
+              at::Tensor()};
     }
     at::Tensor dx = at::empty(x.sizes(), x.options());
     at::Tensor sums[3];
@@ -112,19 +157,22 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);
       const LayerNormTensors<T> tensors = of<T>(x, saved[1], saved[2], saved[3], saved[4]);
-      std::vector<T> partials(pieces.size() * 3 * channels, T(0));
+      const at::Tensor partials = at::zeros({static_cast<int64_t>(pieces.size()), 3 * channels}, x.options());
+      T* all_columns = partials.mutable_data_ptr<T>();
       const T* slope = dy.const_data_ptr<T>();
+      const T* of_mean = data_or_null<T>(slope_of_mean);
       T* to = dx.mutable_data_ptr<T>();
       for_each_piece(static_cast<int64_t>(pieces.size()), kPieceFrames * channels, [&](int64_t i) {
         const int64_t row = (pieces[i].utterance * x.size(1) + pieces[i].begin) * channels;
-        T* columns = partials.data() + i * 3 * channels;
-        layer_norm_backward(tensors.rows(call, pieces[i]), slope + row, to + row, columns, columns + channels,
-                            columns + 2 * channels);
+        T* columns = all_columns + i * 3 * channels;
+        LayerNormRows<T> rows = tensors.rows(call, pieces[i]);
+        if (of_mean) rows.slope_of_sums = of_mean + pieces[i].utterance * channels;
+        layer_norm_backward(rows, slope + row, to + row, columns, columns + channels, columns + 2 * channels);
       });
       clear_padding<T>(dx, call.lengths);
-      for (int64_t i = 0; i < 3; ++i) add_partials<T>(partials, 3 * channels, i * channels, sums[i]);
+      for (int64_t i = 0; i < 3; ++i) add_partials<T>(partials, i, sums[i]);
     });
-    return {dx, saved[1].defined() ? sums[2] : at::Tensor(), sums[0], sums[1], at::Tensor()};
+    return {dx, saved[1].defined() ? sums[2] : at::Tensor(), sums[0], sums[1], at::Tensor(), at::Tensor()};
   }
 };
 
@@ -183,26 +231,36 @@ struct GateFunction : torch::autograd::Function<GateFunction> {
     const std::vector<Piece> pieces = pieces_of(call.lengths);
     with_real_type(x, [&](auto zero) {
       using T = decltype(zero);
-      std::vector<T> partials(dgate.defined() ? pieces.size() * channels : 0, T(0));
+      at::Tensor partials;
+      if (dgate.defined()) partials = at::zeros({static_cast<int64_t>(pieces.size()), channels}, x.options());
+      T* columns = dgate.defined() ? partials.mutable_data_ptr<T>() : nullptr;
       const T* slope = dy.const_data_ptr<T>();
       T* to = dx.mutable_data_ptr<T>();
       T* to_residual = dresidual.defined() ? dresidual.mutable_data_ptr<T>() : nullptr;
       for_each_piece(static_cast<int64_t>(pieces.size()), kPieceFrames * channels, [&](int64_t i) {
         const int64_t row = (pieces[i].utterance * x.size(1) + pieces[i].begin) * channels;
         gated_backward(gated_rows<T>(call, pieces[i], x, saved[1], saved[2]), slope + row, to + row,
-                       to_residual ? to_residual + row : nullptr,
-                       partials.empty() ? nullptr : partials.data() + i * channels);
+                       to_residual ? to_residual + row : nullptr, columns ? columns + i * channels : nullptr);
       });
       clear_padding<T>(dx, call.lengths);
       if (to_residual) clear_padding<T>(dresidual, call.lengths);
-      for (size_t i = 0; i * channels < partials.size(); ++i) {
+      for (size_t i = 0; columns && i < pieces.size(); ++i, columns += channels) {
         T* sum = dgate.mutable_data_ptr<T>() + pieces[i].utterance * channels;
-        for (int64_t c = 0; c < channels; ++c) sum[c] += partials[i * channels + c];
+        for (int64_t c = 0; c < channels; ++c) sum[c] += columns[c];
       }
     });
     return {dx, dgate, shares ? dx : dresidual, at::Tensor()};
   }
 };
+
+variable_list layer_norm(const at::Tensor& x, const std::optional<at::Tensor>& bias, const at::Tensor& weight,
+                         const at::Tensor& shift, const std::vector<int64_t>& lengths, const Epilogue& epilogue,
+                         bool wants_mean) {
+  expect_shape(x, {static_cast<int64_t>(lengths.size()), -1, weight.size(0)}, "fused_layer_norm: x [B, T, C]");
+  REHEARSE_CHECK(epilogue.dropout.empty() || epilogue.dropout.size() == lengths.size(),
+                 "one dropout key per utterance");
+  return LayerNormFunction::apply(x.contiguous(), bias, weight, shift, fused_call(lengths, epilogue), wants_mean);
+}
 
 }  // namespace
 
@@ -216,12 +274,22 @@ Epilogue Epilogue::of(Activation activation, double dropout_rate, const ForwardC
   return epilogue;
 }
 
+FrameMeans fused_layer_norm_and_mean(const at::Tensor& x, const std::optional<at::Tensor>& bias,
+                                     const at::Tensor& weight, const at::Tensor& shift,
+                                     const std::vector<int64_t>& lengths, const Epilogue& epilogue) {
+  const variable_list results = layer_norm(x, bias, weight, shift, lengths, epilogue, true);
+  return {results[0], results[1]};
+}
+
 at::Tensor fused_layer_norm(const at::Tensor& x, const std::optional<at::Tensor>& bias, const at::Tensor& weight,
                             const at::Tensor& shift, const std::vector<int64_t>& lengths, const Epilogue& epilogue) {
-  expect_shape(x, {static_cast<int64_t>(lengths.size()), -1, weight.size(0)}, "fused_layer_norm: x [B, T, C]");
-  REHEARSE_CHECK(epilogue.dropout.empty() || epilogue.dropout.size() == lengths.size(),
-                 "one dropout key per utterance");
-  return LayerNormFunction::apply(x.contiguous(), bias, weight, shift, fused_call(lengths, epilogue));
+  return layer_norm(x, bias, weight, shift, lengths, epilogue, false)[0];
+}
+
+at::Tensor frame_mean(const at::Tensor& x, const std::vector<int64_t>& lengths) {
+  const std::vector<double> shares = shares_of(lengths);
+  const at::Tensor host = at::tensor(at::ArrayRef<double>(shares), x.scalar_type());
+  return x.sum(1) * to_device_of(x, host).unsqueeze(1);
 }
 
 at::Tensor fused_gate(const at::Tensor& x, const std::optional<at::Tensor>& gate,

@@ -27,9 +27,28 @@ struct Epilogue {
 at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weight, const std::vector<int64_t>& lengths,
                           int64_t stride, int64_t dilation);
 
+// The same with x handed on: who takes it from here gets its gradient added inside this one's backward pass.
+struct Depthwise {
+  at::Tensor y;
+  at::Tensor x;
+};
+Depthwise depthwise_conv_beside(const at::Tensor& x, const at::Tensor& weight, const std::vector<int64_t>& lengths,
+                                int64_t stride, int64_t dilation);
+
 // epilogue(layer_norm(x + bias) · weight + shift); x [B, T, C], others [C].
 at::Tensor fused_layer_norm(const at::Tensor& x, const std::optional<at::Tensor>& bias, const at::Tensor& weight,
                             const at::Tensor& shift, const std::vector<int64_t>& lengths, const Epilogue& epilogue);
+
+// The same with the mean over real frames of its result, made in the same passes; an empty utterance has mean 0.
+struct FrameMeans {
+  at::Tensor y;     // [B, T, C]
+  at::Tensor mean;  // [B, C]
+};
+FrameMeans fused_layer_norm_and_mean(const at::Tensor& x, const std::optional<at::Tensor>& bias,
+                                     const at::Tensor& weight, const at::Tensor& shift,
+                                     const std::vector<int64_t>& lengths, const Epilogue& epilogue);
+// x [B, T, C], zero beyond lengths -> [B, C].
+at::Tensor frame_mean(const at::Tensor& x, const std::vector<int64_t>& lengths);
 
 // epilogue(x · gate + residual); x and residual [B, T, C], gate [B, C].
 at::Tensor fused_gate(const at::Tensor& x, const std::optional<at::Tensor>& gate,

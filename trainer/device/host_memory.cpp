@@ -16,7 +16,8 @@ namespace rehearse {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kStepsPerPower = 8;
+constexpr size_t kStepBits = 1;
+constexpr size_t kStepsPerPower = size_t{1} << kStepBits;
 constexpr size_t kSmallest = size_t{256} << 20;
 constexpr size_t kNumSizes = 64 * kStepsPerPower;
 
@@ -27,19 +28,21 @@ struct Header {
 };
 static_assert(sizeof(Header) <= kAlignment);
 
-// Sizes from 64 bytes on, rounded up to eighths of a power of two.
+// Sizes in units of 64 bytes: 1, 2, 3, 4, 6, 8, 12, 16 … Few of them, so that micro-batches of nearly equal size use the
+// same memory, which is still in a cache then.
 size_t size_index(size_t bytes) {
   const size_t units = (bytes + kAlignment - 1) / kAlignment;
   if (units <= kStepsPerPower) return units;
-  const size_t power = std::bit_width(units - 1) - 1;  // 2^power < units ≤ 2^(power + 1), power ≥ 3
-  const size_t step = size_t{1} << (power - 3);
-  return (power - 2) * kStepsPerPower + (units - (size_t{1} << power) + step - 1) / step;
+  const size_t power = std::bit_width(units - 1) - 1;  // 2^power < units ≤ 2^(power + 1)
+  const size_t step = size_t{1} << (power - kStepBits);
+  return (power - kStepBits + 1) * kStepsPerPower + (units - (size_t{1} << power) + step - 1) / step;
 }
 
 size_t size_at(size_t index) {
   if (index <= kStepsPerPower) return index * kAlignment;
-  const size_t power = (index - 1) / kStepsPerPower + 2, steps = index - (power - 2) * kStepsPerPower;
-  return ((size_t{1} << power) + steps * (size_t{1} << (power - 3))) * kAlignment;
+  const size_t power = (index - 1) / kStepsPerPower + kStepBits - 1;
+  const size_t steps = index - (power - kStepBits + 1) * kStepsPerPower;
+  return ((size_t{1} << power) + (steps << (power - kStepBits))) * kAlignment;
 }
 
 class HostMemory : public c10::Allocator {

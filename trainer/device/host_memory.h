@@ -12,8 +12,8 @@ struct HostMemoryCount {
   size_t held_bytes = 0;  // by tensors and in wait for them
 };
 
-// Tensors made after this call take their memory from lists by size, an eighth of a power of two apart, so at most an
-// eighth is unused; it goes back there from any thread, and all that waits goes to the system when it is more than
+// Tensors made after this call take their memory from lists by size, half a power of two apart, so at most a third
+// is unused; it goes back there from any thread, and all that waits goes to the system when it is more than
 // tensors ever needed at one time. Any number of calls; libtorch's tools see each block.
 void keep_host_memory();
 HostMemoryCount host_memory_count();
