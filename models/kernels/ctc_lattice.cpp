@@ -1,15 +1,20 @@
 #include "models/kernels/ctc_lattice.h"
 
 #include <algorithm>
+#include <cstring>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "trainer/base/simd_clones.h"
+#define REHEARSE_TARGET ctc_clones
+#define REHEARSE_VECTOR_BYTES 32
 #include "models/kernels/simd.h"
 
 namespace rehearse {
 namespace {
 
+namespace simd = ctc_clones::simd;
 using simd::Lanes;
 using simd::Vec;
 

@@ -2,9 +2,35 @@
 
 #include <algorithm>
 
-#include "models/kernels/simd.h"
+#ifndef REHEARSE_TARGET
+#define REHEARSE_KERNEL "models/kernels/depthwise.cpp"
+#include "models/kernels/for_each_target.h"
 
 namespace rehearse {
+
+#define REHEARSE_DEPTHWISE(T)                                                                                  \
+  void depthwise_forward(const T* x, int64_t frames, const T* weight, T* y, const DepthwiseShape& shape,       \
+                         ChannelRange range) {                                                                 \
+    REHEARSE_DISPATCH(depthwise_forward(x, frames, weight, y, shape, range))                                   \
+  }                                                                                                            \
+  void depthwise_grad_input(const T* dy, int64_t frames, const T* weight, T* dx, const DepthwiseShape& shape,  \
+                            ChannelRange range, const T* base) {                                               \
+    REHEARSE_DISPATCH(depthwise_grad_input(dy, frames, weight, dx, shape, range, base))                        \
+  }                                                                                                            \
+  void depthwise_grad_weight(const T* x, const T* dy, int64_t frames, T* dweight, const DepthwiseShape& shape, \
+                             ChannelRange range) {                                                             \
+    REHEARSE_DISPATCH(depthwise_grad_weight(x, dy, frames, dweight, shape, range))                             \
+  }
+REHEARSE_DEPTHWISE(float)
+REHEARSE_DEPTHWISE(double)
+#undef REHEARSE_DEPTHWISE
+
+}  // namespace rehearse
+
+#else
+#include "models/kernels/simd.h"
+
+namespace rehearse::REHEARSE_TARGET {
 namespace {
 
 using simd::Lanes;
@@ -205,22 +231,23 @@ REHEARSE_INLINE void grad_input(const T* dy, int64_t frames, const T* weight, T*
 
 }  // namespace
 
-#define REHEARSE_DEPTHWISE(T)                                                                                      \
-  REHEARSE_SIMD_CLONES void depthwise_forward(const T* x, int64_t frames, const T* weight, T* y,                   \
-                                              const DepthwiseShape& shape, ChannelRange range) {                   \
-    correlate(Correlation<T>{x, frames, weight, shape.channels, nullptr, y, shape.output_frames(frames), shape},   \
-              range);                                                                                              \
-  }                                                                                                                \
-  REHEARSE_SIMD_CLONES void depthwise_grad_input(const T* dy, int64_t frames, const T* weight, T* dx,              \
-                                                 const DepthwiseShape& shape, ChannelRange range, const T* base) { \
-    grad_input(dy, frames, weight, dx, shape, range, base);                                                        \
-  }                                                                                                                \
-  REHEARSE_SIMD_CLONES void depthwise_grad_weight(const T* x, const T* dy, int64_t frames, T* dweight,             \
-                                                  const DepthwiseShape& shape, ChannelRange range) {               \
-    grad_weight(x, dy, frames, dweight, shape, range);                                                             \
+#define REHEARSE_DEPTHWISE(T)                                                                                    \
+  void depthwise_forward(const T* x, int64_t frames, const T* weight, T* y, const DepthwiseShape& shape,         \
+                         ChannelRange range) {                                                                   \
+    correlate(Correlation<T>{x, frames, weight, shape.channels, nullptr, y, shape.output_frames(frames), shape}, \
+              range);                                                                                            \
+  }                                                                                                              \
+  void depthwise_grad_input(const T* dy, int64_t frames, const T* weight, T* dx, const DepthwiseShape& shape,    \
+                            ChannelRange range, const T* base) {                                                 \
+    grad_input(dy, frames, weight, dx, shape, range, base);                                                      \
+  }                                                                                                              \
+  void depthwise_grad_weight(const T* x, const T* dy, int64_t frames, T* dweight, const DepthwiseShape& shape,   \
+                             ChannelRange range) {                                                               \
+    grad_weight(x, dy, frames, dweight, shape, range);                                                           \
   }
 REHEARSE_DEPTHWISE(float)
 REHEARSE_DEPTHWISE(double)
 #undef REHEARSE_DEPTHWISE
 
-}  // namespace rehearse
+}  // namespace rehearse::REHEARSE_TARGET
+#endif

@@ -2,9 +2,38 @@
 
 #include <cmath>
 
-#include "models/kernels/simd.h"
+#ifndef REHEARSE_TARGET
+#define REHEARSE_KERNEL "models/kernels/frame_ops.cpp"
+#include "models/kernels/for_each_target.h"
 
 namespace rehearse {
+
+#define REHEARSE_FRAME_OPS(T)                                                                                   \
+  void layer_norm_forward(const LayerNormRows<T>& rows, T* y) {                                                 \
+    REHEARSE_DISPATCH(layer_norm_forward(rows, y))                                                              \
+  }                                                                                                             \
+  void layer_norm_backward(const LayerNormRows<T>& rows, const T* dy, T* dx, T* dweight, T* dshift, T* dbias) { \
+    REHEARSE_DISPATCH(layer_norm_backward(rows, dy, dx, dweight, dshift, dbias))                                \
+  }                                                                                                             \
+  void gated_forward(const GatedRows<T>& rows, T* y) {                                                          \
+    REHEARSE_DISPATCH(gated_forward(rows, y))                                                                   \
+  }                                                                                                             \
+  void gated_backward(const GatedRows<T>& rows, const T* dy, T* dx, T* dresidual, T* dgate) {                   \
+    REHEARSE_DISPATCH(gated_backward(rows, dy, dx, dresidual, dgate))                                           \
+  }
+REHEARSE_FRAME_OPS(float)
+REHEARSE_FRAME_OPS(double)
+#undef REHEARSE_FRAME_OPS
+
+bool survives(const Dropout& dropout, uint32_t element) {
+  return base::survives(dropout, element);
+}
+}  // namespace rehearse
+
+#else
+#include "models/kernels/simd.h"
+
+namespace rehearse::REHEARSE_TARGET {
 namespace {
 
 using simd::Lanes;
@@ -257,19 +286,18 @@ REHEARSE_INLINE void run_gated(const Rows& rows, const Out& out) {
 
 }  // namespace
 
-#define REHEARSE_FRAME_OPS(T)                                                                                      \
-  REHEARSE_SIMD_CLONES void layer_norm_forward(const LayerNormRows<T>& rows, T* y) {                               \
-    run_layer_norm<Forward, T>(rows, y);                                                                           \
-  }                                                                                                                \
-  REHEARSE_SIMD_CLONES void layer_norm_backward(const LayerNormRows<T>& rows, const T* dy, T* dx, T* dweight,      \
-                                                T* dshift, T* dbias) {                                             \
-    run_layer_norm<Backward, T>(rows, LayerNormGradients<T>{dy, dx, dweight, dshift, dbias});                      \
-  }                                                                                                                \
-  REHEARSE_SIMD_CLONES void gated_forward(const GatedRows<T>& rows, T* y) {                                        \
-    run_gated<Forward, T>(rows, y);                                                                                \
-  }                                                                                                                \
-  REHEARSE_SIMD_CLONES void gated_backward(const GatedRows<T>& rows, const T* dy, T* dx, T* dresidual, T* dgate) { \
-    run_gated<Backward, T>(rows, GatedGradients<T>{dy, dx, dresidual, dgate});                                     \
+#define REHEARSE_FRAME_OPS(T)                                                                                   \
+  void layer_norm_forward(const LayerNormRows<T>& rows, T* y) {                                                 \
+    run_layer_norm<Forward, T>(rows, y);                                                                        \
+  }                                                                                                             \
+  void layer_norm_backward(const LayerNormRows<T>& rows, const T* dy, T* dx, T* dweight, T* dshift, T* dbias) { \
+    run_layer_norm<Backward, T>(rows, LayerNormGradients<T>{dy, dx, dweight, dshift, dbias});                   \
+  }                                                                                                             \
+  void gated_forward(const GatedRows<T>& rows, T* y) {                                                          \
+    run_gated<Forward, T>(rows, y);                                                                             \
+  }                                                                                                             \
+  void gated_backward(const GatedRows<T>& rows, const T* dy, T* dx, T* dresidual, T* dgate) {                   \
+    run_gated<Backward, T>(rows, GatedGradients<T>{dy, dx, dresidual, dgate});                                  \
   }
 REHEARSE_FRAME_OPS(float)
 REHEARSE_FRAME_OPS(double)
@@ -280,4 +308,5 @@ bool survives(const Dropout& dropout, uint32_t element) {
          dropout.threshold;
 }
 
-}  // namespace rehearse
+}  // namespace rehearse::REHEARSE_TARGET
+#endif

@@ -1,8 +1,28 @@
 #include "models/kernels/max_pool.h"
 
-#include "models/kernels/simd.h"
+#ifndef REHEARSE_TARGET
+#define REHEARSE_KERNEL "models/kernels/max_pool.cpp"
+#include "models/kernels/for_each_target.h"
 
 namespace rehearse {
+
+#define REHEARSE_MAX_POOL(T)                                                                                 \
+  void max_pool_forward(const T* x, int64_t rows, T* y, uint8_t* best, const MaxPoolShape& shape) {          \
+    REHEARSE_DISPATCH(max_pool_forward(x, rows, y, best, shape))                                             \
+  }                                                                                                          \
+  void max_pool_backward(const T* dy, const uint8_t* best, int64_t rows, T* dx, const MaxPoolShape& shape) { \
+    REHEARSE_DISPATCH(max_pool_backward(dy, best, rows, dx, shape))                                          \
+  }
+REHEARSE_MAX_POOL(float)
+REHEARSE_MAX_POOL(double)
+#undef REHEARSE_MAX_POOL
+
+}  // namespace rehearse
+
+#else
+#include "models/kernels/simd.h"
+
+namespace rehearse::REHEARSE_TARGET {
 namespace {
 
 using simd::Lanes;
@@ -16,11 +36,11 @@ template <class T>
 struct Bytes;
 template <>
 struct Bytes<float> {
-  typedef uint8_t Vector __attribute__((vector_size(8)));
+  typedef uint8_t Vector __attribute__((vector_size(Lanes<float>::kCount)));
 };
 template <>
 struct Bytes<double> {
-  typedef uint8_t Vector __attribute__((vector_size(4)));
+  typedef uint8_t Vector __attribute__((vector_size(Lanes<double>::kCount)));
 };
 
 // What a window finds in the first `count` lanes of its channels; `x` is its first value, `row` the distance of rows.
@@ -106,17 +126,16 @@ REHEARSE_INLINE void run_backward(const T* dy, const uint8_t* best, int64_t rows
 
 }  // namespace
 
-#define REHEARSE_MAX_POOL(T)                                                                         \
-  REHEARSE_SIMD_CLONES void max_pool_forward(const T* x, int64_t rows, T* y, uint8_t* best,          \
-                                             const MaxPoolShape& shape) {                            \
-    run_forward(x, rows, y, best, shape);                                                            \
-  }                                                                                                  \
-  REHEARSE_SIMD_CLONES void max_pool_backward(const T* dy, const uint8_t* best, int64_t rows, T* dx, \
-                                              const MaxPoolShape& shape) {                           \
-    run_backward(dy, best, rows, dx, shape);                                                         \
+#define REHEARSE_MAX_POOL(T)                                                                                 \
+  void max_pool_forward(const T* x, int64_t rows, T* y, uint8_t* best, const MaxPoolShape& shape) {          \
+    run_forward(x, rows, y, best, shape);                                                                    \
+  }                                                                                                          \
+  void max_pool_backward(const T* dy, const uint8_t* best, int64_t rows, T* dx, const MaxPoolShape& shape) { \
+    run_backward(dy, best, rows, dx, shape);                                                                 \
   }
 REHEARSE_MAX_POOL(float)
 REHEARSE_MAX_POOL(double)
 #undef REHEARSE_MAX_POOL
 
-}  // namespace rehearse
+}  // namespace rehearse::REHEARSE_TARGET
+#endif

@@ -1,36 +1,29 @@
-// Fixed 32-byte vectors in GCC's vector extension. Inside models/kernels only. Wider ones fall apart into memory
-// operands on AVX2 (3.5 times slower there) and gain nothing where AVX-512 runs as two halves.
-#pragma once
-
-#include <cstdint>
-#include <cstring>
-
-#include "trainer/base/simd_clones.h"
-
-// What a function with REHEARSE_SIMD_CLONES calls must be inlined into it.
+// Vectors of a fixed width in GCC's vector extension, inside models/kernels only. A kernel's file includes this once
+// for each processor generation (for_each_target.h), with the width that it has.
+// What a kernel calls must be inlined into it, so that it is compiled for its generation.
 #define REHEARSE_INLINE inline __attribute__((always_inline))
 
-namespace rehearse::simd {
+namespace rehearse::REHEARSE_TARGET::simd {
 
 template <class T>
 struct Lanes;
 
 template <>
 struct Lanes<float> {
-  static constexpr int64_t kCount = 8;
-  typedef float Vector __attribute__((vector_size(32)));
-  typedef int32_t Mask __attribute__((vector_size(32)));
-  typedef uint32_t Hash __attribute__((vector_size(32)));
-  typedef int32_t HashMask __attribute__((vector_size(32)));
+  static constexpr int64_t kCount = REHEARSE_VECTOR_BYTES / 4;
+  typedef float Vector __attribute__((vector_size(REHEARSE_VECTOR_BYTES)));
+  typedef int32_t Mask __attribute__((vector_size(REHEARSE_VECTOR_BYTES)));
+  typedef uint32_t Hash __attribute__((vector_size(REHEARSE_VECTOR_BYTES)));
+  typedef int32_t HashMask __attribute__((vector_size(REHEARSE_VECTOR_BYTES)));
 };
 
 template <>
 struct Lanes<double> {
-  static constexpr int64_t kCount = 4;
-  typedef double Vector __attribute__((vector_size(32)));
-  typedef int64_t Mask __attribute__((vector_size(32)));
-  typedef uint32_t Hash __attribute__((vector_size(16)));
-  typedef int32_t HashMask __attribute__((vector_size(16)));
+  static constexpr int64_t kCount = REHEARSE_VECTOR_BYTES / 8;
+  typedef double Vector __attribute__((vector_size(REHEARSE_VECTOR_BYTES)));
+  typedef int64_t Mask __attribute__((vector_size(REHEARSE_VECTOR_BYTES)));
+  typedef uint32_t Hash __attribute__((vector_size(REHEARSE_VECTOR_BYTES / 2)));
+  typedef int32_t HashMask __attribute__((vector_size(REHEARSE_VECTOR_BYTES / 2)));
 };
 
 template <class T>
@@ -68,7 +61,7 @@ REHEARSE_INLINE Vec<T> splat(T value) {
   return value - Vec<T>{};
 }
 
-// Pairwise, so that the order is the same on every processor.
+// Pairwise: in the order of the width, whatever the compiler makes of it.
 template <class T>
 REHEARSE_INLINE T sum_lanes(Vec<T> vector) {
   for (int64_t width = Lanes<T>::kCount / 2; width > 0; width /= 2)
@@ -171,4 +164,4 @@ REHEARSE_INLINE Vec<double> log(const Vec<double>& x) {
   return e * 0.6931471805599453 + 2.0 * f * sum;
 }
 
-}  // namespace rehearse::simd
+}  // namespace rehearse::REHEARSE_TARGET::simd

@@ -1,20 +1,24 @@
 #include "models/kernels/transpose.h"
 
-#include "models/kernels/simd.h"
+#include <cstdint>
+#include <cstring>
+
+#include "trainer/base/simd_clones.h"
 
 namespace rehearse {
 namespace {
 
-using simd::Vec;
-using Lane = simd::Lanes<float>::Mask;
+typedef float Eight __attribute__((vector_size(32)));
+typedef int32_t Lane __attribute__((vector_size(32)));
 
-constexpr int64_t kSide = simd::Lanes<float>::kCount;
+constexpr int64_t kSide = 8;
 
 // Eight rows of eight: pairs, then pairs of pairs, then halves change places.
-REHEARSE_INLINE void transpose_square(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
-  Vec<float> row[kSide], pair[kSide], four[kSide];
+inline __attribute__((always_inline)) void transpose_square(const float* from, int64_t from_stride, float* to,
+                                                            int64_t to_stride) {
+  Eight row[kSide], pair[kSide], four[kSide];
 #pragma GCC unroll 8
-  for (int64_t i = 0; i < kSide; ++i) row[i] = simd::load(from + i * from_stride);
+  for (int64_t i = 0; i < kSide; ++i) std::memcpy(&row[i], from + i * from_stride, sizeof row[i]);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < kSide; i += 2) {
     pair[i] = __builtin_shuffle(row[i], row[i + 1], Lane{0, 8, 1, 9, 4, 12, 5, 13});
@@ -29,10 +33,10 @@ REHEARSE_INLINE void transpose_square(const float* from, int64_t from_stride, fl
   }
 #pragma GCC unroll 4
   for (int64_t i = 0; i < kSide / 2; ++i) {
-    const Vec<float> low = __builtin_shuffle(four[i], four[i + 4], Lane{0, 1, 2, 3, 8, 9, 10, 11});
-    const Vec<float> high = __builtin_shuffle(four[i], four[i + 4], Lane{4, 5, 6, 7, 12, 13, 14, 15});
-    simd::store(to + i * to_stride, low);
-    simd::store(to + (i + kSide / 2) * to_stride, high);
+    const Eight low = __builtin_shuffle(four[i], four[i + 4], Lane{0, 1, 2, 3, 8, 9, 10, 11});
+    const Eight high = __builtin_shuffle(four[i], four[i + 4], Lane{4, 5, 6, 7, 12, 13, 14, 15});
+    std::memcpy(to + i * to_stride, &low, sizeof low);
+    std::memcpy(to + (i + kSide / 2) * to_stride, &high, sizeof high);
   }
 }
 
