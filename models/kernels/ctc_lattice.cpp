@@ -1,41 +1,70 @@
 #include "models/kernels/ctc_lattice.h"
 
 #include <algorithm>
-#include <cstring>
 #include <cmath>
 #include <limits>
 #include <vector>
 
-#include "trainer/base/simd_clones.h"
-#define REHEARSE_TARGET ctc_clones
-#define REHEARSE_VECTOR_BYTES 32
-#include "models/kernels/simd.h"
+#include "models/kernels/ctc_log_domain.h"
+
+#ifndef REHEARSE_TARGET
+#define REHEARSE_KERNEL "models/kernels/ctc_lattice.cpp"
+#include "models/kernels/for_each_target.h"
 
 namespace rehearse {
 namespace {
 
-namespace simd = ctc_clones::simd;
+template <class T>
+CtcOutcome in_probabilities(const T* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
+                            int32_t blank, double weight, T* gradient) {
+  REHEARSE_DISPATCH(ctc_in_probabilities(logits, frames, classes, target, blank, weight, gradient))
+}
+
+template <class T>
+CtcOutcome loss_and_gradient(const T* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
+                             int32_t blank, double weight, T* gradient) {
+  if (ctc_frames_needed(target) > frames || frames == 0) {
+    if (gradient) std::fill(gradient, gradient + frames * classes, T(0));
+    CtcOutcome outcome;
+    outcome.is_infeasible = ctc_frames_needed(target) > frames;
+    return outcome;
+  }
+  CtcOutcome outcome = in_probabilities(logits, frames, classes, target, blank, weight, gradient);
+  if (!outcome.is_by_logs) return outcome;
+  outcome = ctc_in_log_domain(logits, frames, classes, target, blank, weight, gradient);
+  outcome.is_by_logs = true;
+  return outcome;
+}
+
+}  // namespace
+
+CtcOutcome ctc_loss_and_gradient(const float* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
+                                 int32_t blank, double weight, float* gradient) {
+  return loss_and_gradient(logits, frames, classes, target, blank, weight, gradient);
+}
+CtcOutcome ctc_loss_and_gradient(const double* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
+                                 int32_t blank, double weight, double* gradient) {
+  return loss_and_gradient(logits, frames, classes, target, blank, weight, gradient);
+}
+
+}  // namespace rehearse
+
+#else
+#include "models/kernels/simd.h"
+
+namespace rehearse::REHEARSE_TARGET {
+namespace {
+
 using simd::Lanes;
 using simd::Vec;
 
-// Minus infinity that survives subtraction.
-constexpr double kNever = -1e30;
 constexpr int64_t kLanes = Lanes<double>::kCount;
-
-REHEARSE_INLINE Vec<double> log_add(const Vec<double>& a, const Vec<double>& b) {
-  const Vec<double> top = simd::maximum<double>(a, b);
-  return top + simd::log(1.0 + simd::exp(Vec<double>(simd::minimum<double>(a, b) - top)));
-}
-
-REHEARSE_INLINE Vec<double> log_add(const Vec<double>& a, const Vec<double>& b, const Vec<double>& c) {
-  const Vec<double> top = simd::maximum<double>(simd::maximum<double>(a, b), c);
-  return top +
-         simd::log(simd::exp(Vec<double>(a - top)) + simd::exp(Vec<double>(b - top)) + simd::exp(Vec<double>(c - top)));
-}
-
-double log_add(double a, double b) {
-  return std::max(a, b) + std::log1p(std::exp(-std::fabs(a - b)));
-}
+// A total smaller than this has lost bits; a class so far below the best one of its frame that its float has.
+constexpr double kSmallest = 1e-280;
+template <class T>
+constexpr T kDeepest = sizeof(T) == sizeof(float) ? T(-80) : T(-600);
+// By how much the paths through one frame may differ from all paths.
+constexpr double kTolerance = 1e-6;
 
 // One row of the lattice. Blank i stands before label i, so labels and blanks are separate arrays and every step is a
 // vector operation. Element −1 and the elements from the end to the next multiple of the lanes are readable.
@@ -44,181 +73,234 @@ struct Row {
   double* labels;
 };
 
-// The lattice of one utterance: rows of `width` doubles for blanks and labels, padded on both sides with kNever. The
-// loss alone needs two rows of α, its gradient all of them.
+// The lattice of one utterance: rows of `width` doubles for blanks and labels, padded on both sides with zeros. The
+// loss alone needs two rows of α, its gradient all of them. α of frame t is its probability times 2^−scale[t].
 struct Lattice {
-  int64_t frames;
-  int64_t num_labels;
-  int64_t width;                    // of one array, with padding
-  int64_t alpha_rows;               // frames, or 2 taken in turn
-  std::vector<double> alpha;        // [alpha_rows, 2, width]
-  std::vector<double> beta;         // [2, 2, width]: rows t and t + 1
-  std::vector<double> skip;         // [width] 0 where label i may follow label i − 1 directly, else kNever
-  std::vector<double> emission;     // [width] of the labels at one frame
-  std::vector<double> row_log_sum;  // [frames] ln Σ e^logit
+  int64_t frames, num_labels;
+  int64_t width;       // of one array, with padding
+  int64_t alpha_rows;  // frames, or 2 taken in turn
+  double *alpha, *beta, *emission, *skip, *blank_emission;
+  std::vector<int64_t> scale;
+  double total = 0;  // of all paths, times 2^−scale of the last frame
 
+  // Memory of this thread, which lasts from call to call.
   Lattice(int64_t frames, std::span<const int32_t> target, bool with_gradient)
       : frames(frames),
         num_labels(static_cast<int64_t>(target.size())),
-        alpha_rows(with_gradient ? frames : std::min<int64_t>(frames, 2)) {
+        alpha_rows(with_gradient ? frames : std::min<int64_t>(frames, 2)),
+        scale(static_cast<size_t>(frames), 0) {
+    thread_local std::vector<double> memory;
     width = (num_labels + 1 + kLanes - 1) / kLanes * kLanes + 2 * kLanes;
-    alpha.assign(alpha_rows * 2 * width, kNever);
-    if (with_gradient) beta.assign(4 * width, kNever);
-    skip.assign(width, kNever);
-    emission.assign(width, kNever);
-    row_log_sum.resize(frames);
-    for (int64_t i = 1; i < num_labels; ++i) skip[kLanes + i] = target[i] == target[i - 1] ? kNever : 0.0;
+    const int64_t rows = 2 * alpha_rows + 4 + alpha_rows + 1;
+    memory.assign(static_cast<size_t>(rows * width + frames), 0.0);
+    alpha = memory.data();
+    beta = alpha + 2 * alpha_rows * width;
+    emission = beta + 4 * width;
+    skip = emission + alpha_rows * width;
+    blank_emission = skip + width;
+    for (int64_t i = 1; i < num_labels; ++i) skip[kLanes + i] = target[i] == target[i - 1] ? 0.0 : 1.0;
   }
-  // Labels that frame t can hold with all before them behind it and all after them ahead: the others stay kNever, or
-  // in rows taken in turn what an earlier frame left there, which no path to the end touches. Blocks of whole vectors;
-  // blanks of the same numbers are inside.
+  // Labels that frame t can hold with all before them behind it and all after them ahead, in whole vectors; blanks of
+  // the same numbers are inside. Where rows are taken in turn, what lies one vector below is cleared.
   REHEARSE_INLINE int64_t first(int64_t t) const {
     return std::max<int64_t>(0, num_labels - frames + t) / kLanes * kLanes;
   }
   REHEARSE_INLINE int64_t last(int64_t t) const { return std::min(num_labels, t); }
 
-  REHEARSE_INLINE Row alpha_row(int64_t t) { return row(alpha.data() + t % alpha_rows * 2 * width); }
-  REHEARSE_INLINE Row beta_row(int64_t t) { return row(beta.data() + (t & 1) * 2 * width); }
+  REHEARSE_INLINE Row alpha_row(int64_t t) const { return row(alpha + t % alpha_rows * 2 * width); }
+  REHEARSE_INLINE Row beta_row(int64_t t) const { return row(beta + (t & 1) * 2 * width); }
+  REHEARSE_INLINE double* emissions(int64_t t) const { return emission + t % alpha_rows * width + kLanes; }
   REHEARSE_INLINE Row row(double* base) const { return {base + kLanes, base + width + kLanes}; }
 };
 
-// Of the labels that frame t can hold.
+// 2^−exponent, exactly.
+REHEARSE_INLINE double power_of_two(int64_t exponent) {
+  const int64_t bits = (1023 - exponent) << 52;
+  double power;
+  std::memcpy(&power, &bits, sizeof power);
+  return power;
+}
+// Of a normal number: 2^exponent ≤ value < 2^(exponent + 1).
+REHEARSE_INLINE int64_t exponent_of(double value) {
+  int64_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return (bits >> 52) - 1023;
+}
+
+// Restores the zeros that vector stores wrote over: beyond the last state and below the first.
+REHEARSE_INLINE void clear_around(const Row& row, int64_t first, int64_t num_labels) {
+  for (int64_t i = num_labels; i < num_labels + kLanes; ++i) row.labels[i] = 0;
+  for (int64_t i = num_labels + 1; i < num_labels + kLanes; ++i) row.blanks[i] = 0;
+  simd::store(row.labels + first - kLanes, Vec<double>{});
+  simd::store(row.blanks + first - kLanes, Vec<double>{});
+}
+
+// e^(logit − largest) into `to`, which may be scratch; returns their sum. Not a number or infinite: so is a logit.
 template <class T>
-REHEARSE_INLINE void gather_emissions(Lattice& lattice, int64_t t, const T* logits, std::span<const int32_t> target) {
-  double* emission = lattice.emission.data() + kLanes;
-  const int64_t end = std::min(lattice.num_labels, lattice.last(t) + 1);
-  for (int64_t i = lattice.first(t); i < end; ++i)
-    emission[i] = static_cast<double>(logits[target[i]]) - lattice.row_log_sum[t];
-}
-
-// Restores what vector stores wrote beyond the last state.
-REHEARSE_INLINE void clear_tail(const Row& row, int64_t num_labels) {
-  for (int64_t i = num_labels; i < num_labels + kLanes; ++i) row.labels[i] = kNever;
-  for (int64_t i = num_labels + 1; i < num_labels + kLanes; ++i) row.blanks[i] = kNever;
-}
-
-// α_t(s) of frame t from frame t − 1, emission included (Graves et al. 2006, eq. 6).
-REHEARSE_INLINE void advance_alpha(Lattice& lattice, int64_t t, double blank_emission) {
-  const Row from = lattice.alpha_row(t - 1);
-  const Row to = lattice.alpha_row(t);
-  const double* skip = lattice.skip.data() + kLanes;
-  const double* emission = lattice.emission.data() + kLanes;
-  for (int64_t i = lattice.first(t); i <= lattice.last(t); i += kLanes) {
-    const Vec<double> blank = simd::load(from.blanks + i);
-    const Vec<double> label = simd::load(from.labels + i);
-    const Vec<double> previous = simd::load(from.labels + i - 1);
-    simd::store(to.blanks + i, Vec<double>(log_add(blank, previous) + blank_emission));
-    const Vec<double> reached = log_add(label, blank, Vec<double>(previous + simd::load(skip + i)));
-    simd::store(to.labels + i, Vec<double>(reached + simd::load(emission + i)));
+REHEARSE_INLINE T exponentials(const T* logits, int64_t classes, T* to, T& top) {
+  constexpr int64_t kCount = Lanes<T>::kCount;
+  const int64_t whole = classes / kCount * kCount;
+  top = logits[0];
+  if (whole > 0) {
+    Vec<T> largest = simd::load(logits);
+    for (int64_t v = kCount; v < whole; v += kCount) largest = simd::maximum<T>(simd::load(logits + v), largest);
+    top = simd::max_lanes<T>(largest);
   }
-  clear_tail(to, lattice.num_labels);
-}
-
-// β_t(s) without frame t's emission, from frame t + 1; `lattice.emission` is that of frame t + 1.
-REHEARSE_INLINE void advance_beta(Lattice& lattice, int64_t t, double blank_emission) {
-  const Row from = lattice.beta_row(t + 1);
-  const Row to = lattice.beta_row(t);
-  const double* skip = lattice.skip.data() + kLanes;
-  const double* emission = lattice.emission.data() + kLanes;
-  for (int64_t i = lattice.first(t); i <= lattice.last(t); i += kLanes) {
-    const Vec<double> blank = simd::load(from.blanks + i) + blank_emission;
-    const Vec<double> label = simd::load(from.labels + i) + simd::load(emission + i);
-    const Vec<double> next_blank = simd::load(from.blanks + i + 1) + blank_emission;
-    const Vec<double> next_label =
-        simd::load(from.labels + i + 1) + simd::load(emission + i + 1) + simd::load(skip + i + 1);
-    simd::store(to.blanks + i, log_add(blank, label));
-    simd::store(to.labels + i, log_add(label, next_blank, next_label));
-  }
-  clear_tail(to, lattice.num_labels);
-}
-
-// Softmax of one row into `to` (times weight) and its log-sum-exp.
-template <class T>
-REHEARSE_INLINE double row_softmax(const T* logits, int64_t classes, double weight, T* to) {
-  T top = logits[0];
-  for (int64_t v = 1; v < classes; ++v) top = std::max(top, logits[v]);
-  double sum = 0;
+  for (int64_t v = whole; v < classes; ++v) top = logits[v] > top ? logits[v] : top;
   Vec<T> sums = {};
-  int64_t v = 0;
-  for (; v + Lanes<T>::kCount <= classes; v += Lanes<T>::kCount) {
+  for (int64_t v = 0; v < whole; v += kCount) {
     const Vec<T> e = simd::exp(Vec<T>(simd::load(logits + v) - top));
     sums += e;
-    if (to) simd::store(to + v, e);
+    simd::store(to + v, e);
   }
-  if (v < classes) {
-    const Vec<T> e = simd::exp(Vec<T>(simd::load(logits + v, classes - v) - top));
-    for (int64_t i = v; i < classes; ++i) sum += e[i - v];
-    if (to) simd::store(to + v, e, classes - v);
+  T sum = simd::sum_lanes<T>(sums);
+  if (whole < classes) {
+    const Vec<T> e = simd::exp(Vec<T>(simd::load(logits + whole, classes - whole) - top));
+    for (int64_t v = whole; v < classes; ++v) sum += to[v] = e[v - whole];
   }
-  sum += simd::sum_lanes<T>(sums);
-  if (to) {
-    const T scale = static_cast<T>(weight / sum);
-    for (v = 0; v < classes; ++v) to[v] *= scale;
-  }
-  return static_cast<double>(top) + std::log(sum);
+  return sum;
 }
 
-// Subtracts weight · p(state | target) of frame t from the softmax in `gradient`.
+// Probabilities of what frame t can hold; false: one of them is too small.
 template <class T>
-REHEARSE_INLINE void subtract_posteriors(Lattice& lattice, int64_t t, std::span<const int32_t> target, int32_t blank,
-                                         double log_likelihood, double weight, T* gradient) {
-  const Row alpha = lattice.alpha_row(t);
-  const Row beta = lattice.beta_row(t);
-  double* posterior = lattice.emission.data() + kLanes;
-  double blank_sum = 0;
-  for (int64_t i = lattice.first(t); i <= lattice.last(t); i += kLanes) {
-    const Vec<double> blanks = simd::load(alpha.blanks + i) + simd::load(beta.blanks + i) - log_likelihood;
-    const Vec<double> labels = simd::load(alpha.labels + i) + simd::load(beta.labels + i) - log_likelihood;
-    blank_sum += simd::sum_lanes<double>(simd::exp(blanks));
-    simd::store(posterior + i, simd::exp(labels));
-  }
-  gradient[blank] -= static_cast<T>(weight * blank_sum);
+REHEARSE_INLINE bool gather_emissions(const Lattice& lattice, int64_t t, const T* logits, const T* e, T lowest,
+                                      double inverse, std::span<const int32_t> target, int32_t blank) {
+  bool is_in_range = logits[blank] >= lowest;
+  lattice.blank_emission[t] = static_cast<double>(e[blank]) * inverse;
+  double* emission = lattice.emissions(t);
   const int64_t end = std::min(lattice.num_labels, lattice.last(t) + 1);
-  for (int64_t i = lattice.first(t); i < end; ++i) gradient[target[i]] -= static_cast<T>(weight * posterior[i]);
-}
-
-template <class T>
-REHEARSE_INLINE double forward_pass(Lattice& lattice, const T* logits, int64_t classes, std::span<const int32_t> target,
-                                    int32_t blank, double weight, T* gradient) {
-  const int64_t frames = lattice.frames;
-  for (int64_t t = 0; t < frames; ++t) {
-    const T* row = logits + t * classes;
-    const double log_sum = row_softmax(row, classes, weight, gradient ? gradient + t * classes : nullptr);
-    lattice.row_log_sum[t] = log_sum;
-    gather_emissions(lattice, t, row, target);
-    const double blank_emission = static_cast<double>(row[blank]) - log_sum;
-    if (t > 0) {
-      advance_alpha(lattice, t, blank_emission);
-    } else {
-      lattice.alpha_row(0).blanks[0] = blank_emission;
-      if (lattice.num_labels > 0) lattice.alpha_row(0).labels[0] = lattice.emission[kLanes];
-    }
+  for (int64_t i = lattice.first(t); i < end; ++i) {
+    is_in_range &= logits[target[i]] >= lowest;
+    emission[i] = static_cast<double>(e[target[i]]) * inverse;
   }
-  const Row last = lattice.alpha_row(frames - 1);
+  return is_in_range;
+}
+
+// α of frame t from frame t − 1, emission included (Graves et al. 2006, eq. 6), times `factor`; returns their sum.
+REHEARSE_INLINE double advance_alpha(const Lattice& lattice, int64_t t, double factor) {
+  const Row from = lattice.alpha_row(t - 1), to = lattice.alpha_row(t);
+  const double* skip = lattice.skip + kLanes;
+  const double* emission = lattice.emissions(t);
+  const double blank_emission = lattice.blank_emission[t] * factor;
+  const int64_t first = lattice.first(t);
+  Vec<double> sum = {};
+  for (int64_t i = first; i <= lattice.last(t); i += kLanes) {
+    const Vec<double> blank = simd::load(from.blanks + i), label = simd::load(from.labels + i);
+    const Vec<double> previous = simd::load(from.labels + i - 1);
+    const Vec<double> to_blank = (blank + previous) * blank_emission;
+    const Vec<double> to_label =
+        (label + blank + previous * simd::load(skip + i)) * (simd::load(emission + i) * factor);
+    simd::store(to.blanks + i, to_blank);
+    simd::store(to.labels + i, to_label);
+    sum += to_blank + to_label;
+  }
+  clear_around(to, first, lattice.num_labels);
+  return simd::sum_lanes<double>(sum);
+}
+
+// β of frame t without its own emission from frame t + 1, times `factor`; returns their sum.
+REHEARSE_INLINE double advance_beta(const Lattice& lattice, int64_t t, double factor) {
+  const Row from = lattice.beta_row(t + 1), to = lattice.beta_row(t);
+  const double* skip = lattice.skip + kLanes;
+  const double* emission = lattice.emissions(t + 1);
+  const double blank_emission = lattice.blank_emission[t + 1] * factor;
+  const int64_t first = lattice.first(t);
+  Vec<double> sum = {};
+  for (int64_t i = first; i <= lattice.last(t); i += kLanes) {
+    const Vec<double> blank = simd::load(from.blanks + i) * blank_emission;
+    const Vec<double> label = simd::load(from.labels + i) * (simd::load(emission + i) * factor);
+    const Vec<double> next_blank = simd::load(from.blanks + i + 1) * blank_emission;
+    const Vec<double> next_label =
+        simd::load(from.labels + i + 1) * (simd::load(emission + i + 1) * factor) * simd::load(skip + i + 1);
+    const Vec<double> to_blank = blank + label, to_label = label + next_blank + next_label;
+    simd::store(to.blanks + i, to_blank);
+    simd::store(to.labels + i, to_label);
+    sum += to_blank + to_label;
+  }
+  clear_around(to, first, lattice.num_labels);
+  return simd::sum_lanes<double>(sum);
+}
+
+enum class Pass { kDone, kNotFinite, kLeftRange };
+
+// Σ scaled α of all frames into the lattice, weight · softmax into `gradient` unless it is null.
+template <class T>
+REHEARSE_INLINE Pass forward_pass(Lattice& lattice, const T* logits, int64_t classes, std::span<const int32_t> target,
+                                  int32_t blank, double weight, T* gradient, double& log_total) {
+  thread_local std::vector<T> scratch;
+  if (!gradient) scratch.resize(static_cast<size_t>(classes));
+  double sum = 1;
+  for (int64_t t = 0; t < lattice.frames; ++t) {
+    const T* row = logits + t * classes;
+    T* e = gradient ? gradient + t * classes : scratch.data();
+    T top;
+    const T total = exponentials(row, classes, e, top);
+    if (!std::isfinite(total)) return Pass::kNotFinite;
+    if (!gather_emissions(lattice, t, row, e, top + kDeepest<T>, 1.0 / static_cast<double>(total), target, blank))
+      return Pass::kLeftRange;
+    if (gradient) {
+      const T share = static_cast<T>(weight / static_cast<double>(total));
+      for (int64_t v = 0; v < classes; ++v) e[v] *= share;
+    }
+    if (t > 0) {
+      const int64_t exponent = exponent_of(sum);
+      lattice.scale[t] = lattice.scale[t - 1] + exponent;
+      sum = advance_alpha(lattice, t, power_of_two(exponent));
+    } else {
+      const Row start = lattice.alpha_row(0);
+      start.blanks[0] = sum = lattice.blank_emission[0];
+      if (lattice.num_labels > 0) sum += start.labels[0] = lattice.emissions(0)[0];
+    }
+    if (!(sum > kSmallest)) return Pass::kLeftRange;
+  }
+  const Row end = lattice.alpha_row(lattice.frames - 1);
   const int64_t n = lattice.num_labels;
-  return n > 0 ? log_add(last.blanks[n], last.labels[n - 1]) : last.blanks[0];
+  lattice.total = end.blanks[n] + (n > 0 ? end.labels[n - 1] : 0.0);
+  log_total = std::log(lattice.total) + static_cast<double>(lattice.scale.back()) * 0.69314718055994530942;
+  return lattice.total > kSmallest ? Pass::kDone : Pass::kLeftRange;
+}
+
+// Takes weight · p(state | target) of frame t off the softmax in `gradient`. False: the paths through this frame are
+// not all paths; α or β has lost some.
+template <class T>
+REHEARSE_INLINE bool subtract_posteriors(const Lattice& lattice, int64_t t, int64_t beta_scale,
+                                         std::span<const int32_t> target, int32_t blank, double weight, T* gradient) {
+  const Row alpha = lattice.alpha_row(t), beta = lattice.beta_row(t);
+  Vec<double> blanks = {}, labels = {};
+  for (int64_t i = lattice.first(t); i <= lattice.last(t); i += kLanes) {
+    blanks += simd::load(alpha.blanks + i) * simd::load(beta.blanks + i);
+    labels += simd::load(alpha.labels + i) * simd::load(beta.labels + i);
+  }
+  const double of_blanks = simd::sum_lanes<double>(blanks), all = of_blanks + simd::sum_lanes<double>(labels);
+  const double ratio =
+      std::ldexp(all, static_cast<int>(lattice.scale[t] + beta_scale - lattice.scale.back())) / lattice.total;
+  if (!(std::abs(ratio - 1) < kTolerance) || !(all > kSmallest)) return false;
+  const double share = weight / all;
+  gradient[blank] -= static_cast<T>(share * of_blanks);
+  const int64_t end = std::min(lattice.num_labels, lattice.last(t) + 1);
+  for (int64_t i = lattice.first(t); i < end; ++i)
+    gradient[target[i]] -= static_cast<T>(share * alpha.labels[i] * beta.labels[i]);
+  return true;
 }
 
 template <class T>
-REHEARSE_INLINE void backward_pass(Lattice& lattice, const T* logits, int64_t classes, std::span<const int32_t> target,
-                                   int32_t blank, double weight, double log_likelihood, T* gradient) {
-  const int64_t last = lattice.frames - 1;
-  const int64_t n = lattice.num_labels;
-  lattice.beta_row(last).blanks[n] = 0;
-  if (n > 0) lattice.beta_row(last).labels[n - 1] = 0;
+REHEARSE_INLINE bool backward_pass(const Lattice& lattice, int64_t classes, std::span<const int32_t> target,
+                                   int32_t blank, double weight, T* gradient) {
+  const int64_t last = lattice.frames - 1, n = lattice.num_labels;
+  lattice.beta_row(last).blanks[n] = 1;
+  if (n > 0) lattice.beta_row(last).labels[n - 1] = 1;
+  double sum = 1;
+  int64_t scale = 0;
   for (int64_t t = last; t >= 0; --t) {
     if (t < last) {
-      const T* next = logits + (t + 1) * classes;
-      gather_emissions(lattice, t + 1, next, target);
-      lattice.emission[kLanes + n] = kNever;
-      advance_beta(lattice, t, static_cast<double>(next[blank]) - lattice.row_log_sum[t + 1]);
+      const int64_t exponent = exponent_of(sum);
+      scale += exponent;
+      sum = advance_beta(lattice, t, power_of_two(exponent));
+      if (!(sum > kSmallest)) return false;
     }
-    subtract_posteriors(lattice, t, target, blank, log_likelihood, weight, gradient + t * classes);
+    if (!subtract_posteriors(lattice, t, scale, target, blank, weight, gradient + t * classes)) return false;
   }
-}
-
-bool is_finite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+  return true;
 }
 
 template <class T>
@@ -226,68 +308,30 @@ REHEARSE_INLINE CtcOutcome loss_and_gradient(const T* logits, int64_t frames, in
                                              std::span<const int32_t> target, int32_t blank, double weight,
                                              T* gradient) {
   CtcOutcome outcome;
-  outcome.is_infeasible = ctc_frames_needed(target) > frames;
-  if (outcome.is_infeasible || frames == 0) {
-    if (gradient) std::fill(gradient, gradient + frames * classes, T(0));
-    return outcome;
-  }
   Lattice lattice(frames, target, gradient != nullptr);
-  const double log_likelihood = forward_pass(lattice, logits, classes, target, blank, weight, gradient);
-  outcome.loss = -log_likelihood;
-  if (!is_finite(lattice.row_log_sum)) {
-    // The vectorised lattice does not carry NaN; a diverged model must not look healthy.
+  double log_total = 0;
+  const Pass pass = forward_pass(lattice, logits, classes, target, blank, weight, gradient, log_total);
+  outcome.loss = -log_total;
+  if (pass == Pass::kNotFinite) {  // a diverged model must not look healthy
     outcome.loss = std::numeric_limits<double>::quiet_NaN();
     if (gradient) std::fill(gradient, gradient + frames * classes, std::numeric_limits<T>::quiet_NaN());
     return outcome;
   }
-  if (gradient) backward_pass(lattice, logits, classes, target, blank, weight, log_likelihood, gradient);
+  outcome.is_by_logs =
+      pass == Pass::kLeftRange || (gradient && !backward_pass(lattice, classes, target, blank, weight, gradient));
   return outcome;
-}
-
-// Frame t, behind a frame whose best class was `previous`.
-void extend(GreedyPath& path, int64_t t, int32_t best, int32_t previous, int32_t blank) {
-  if (best == blank) ++path.num_blank_frames;
-  if (best != blank && best != previous) {
-    path.tokens.push_back(best);
-    path.frames.push_back(t);
-  }
-}
-
-template <class T>
-GreedyPath greedy(const T* logits, int64_t frames, int64_t classes, int32_t blank) {
-  GreedyPath path;
-  int32_t previous = blank;
-  for (int64_t t = 0; t < frames; ++t) {
-    const T* row = logits + t * classes;
-    const auto best = static_cast<int32_t>(std::max_element(row, row + classes) - row);
-    extend(path, t, best, previous, blank);
-    previous = best;
-  }
-  return path;
 }
 
 }  // namespace
 
-GreedyPath ctc_collapse(std::span<const int32_t> best, int32_t blank) {
-  GreedyPath path;
-  for (size_t t = 0; t < best.size(); ++t)
-    extend(path, static_cast<int64_t>(t), best[t], t > 0 ? best[t - 1] : blank, blank);
-  return path;
+CtcOutcome ctc_in_probabilities(const float* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
+                                int32_t blank, double weight, float* gradient) {
+  return loss_and_gradient(logits, frames, classes, target, blank, weight, gradient);
+}
+CtcOutcome ctc_in_probabilities(const double* logits, int64_t frames, int64_t classes, std::span<const int32_t> target,
+                                int32_t blank, double weight, double* gradient) {
+  return loss_and_gradient(logits, frames, classes, target, blank, weight, gradient);
 }
 
-// NOLINTBEGIN(bugprone-macro-parentheses): a type takes none
-#define REHEARSE_CTC(T)                                                                                                \
-  REHEARSE_SIMD_CLONES CtcOutcome ctc_loss_and_gradient(const T* logits, int64_t frames, int64_t classes,              \
-                                                        std::span<const int32_t> target, int32_t blank, double weight, \
-                                                        T* gradient) {                                                 \
-    return loss_and_gradient(logits, frames, classes, target, blank, weight, gradient);                                \
-  }                                                                                                                    \
-  GreedyPath ctc_greedy(const T* logits, int64_t frames, int64_t classes, int32_t blank) {                             \
-    return greedy(logits, frames, classes, blank);                                                                     \
-  }
-// NOLINTEND(bugprone-macro-parentheses)
-REHEARSE_CTC(float)
-REHEARSE_CTC(double)
-#undef REHEARSE_CTC
-
-}  // namespace rehearse
+}  // namespace rehearse::REHEARSE_TARGET
+#endif

@@ -39,6 +39,12 @@ void BM_Depthwise(benchmark::State& state) {
   run_both(state, [&] { return depthwise_conv(x, weight, lengths, 1, 1); }, {x, weight});
 }
 
+void BM_DepthwiseStrided(benchmark::State& state) {
+  const at::Tensor x = noise({8, 400, 256}), weight = noise({13, 256});
+  const std::vector<int64_t> lengths(8, 400);
+  run_both(state, [&] { return depthwise_conv(x, weight, lengths, 2, 1); }, {x, weight});
+}
+
 void BM_DepthwiseAsConv2d(benchmark::State& state) {
   const at::Tensor x = noise({8, 400, 256}), weight = noise({256, 1, 1, 13});
   const auto forward = [&] {
@@ -62,36 +68,40 @@ void BM_LayerNormReluDropout(benchmark::State& state) {
            {x, bias, weight, shift});
 }
 
+// Of 8 utterances: classes, frames, tokens.
 struct CtcProblem {
-  at::Tensor logits;
-  std::vector<int64_t> lengths;
+  int64_t classes, frames, tokens;
+  at::Tensor logits = noise({8, frames, classes});
+  std::vector<int64_t> lengths = std::vector<int64_t>(8, frames);
   std::vector<std::vector<int32_t>> targets;
-  explicit CtcProblem(int64_t classes) : logits(noise({8, 375, classes})), lengths(8, 375) {
+  explicit CtcProblem(const benchmark::State& state)
+      : classes(state.range(0)), frames(state.range(1)), tokens(state.range(2)) {
     for (uint64_t b = 0; b < 8; ++b) {
       targets.emplace_back();
-      for (uint64_t i = 0; i < 150; ++i)
-        targets.back().push_back(static_cast<int32_t>(RandomKey(b).below(static_cast<uint64_t>(classes - 1), i)));
+      for (int64_t i = 0; i < tokens; ++i)
+        targets.back().push_back(
+            static_cast<int32_t>(RandomKey(b).below(static_cast<uint64_t>(classes - 1), static_cast<uint64_t>(i))));
     }
   }
 };
 
 void BM_Ctc(benchmark::State& state) {
-  CtcProblem problem(state.range(0));
-  const auto blank = static_cast<int32_t>(state.range(0) - 1);
+  CtcProblem problem(state);
+  const auto blank = static_cast<int32_t>(problem.classes - 1);
   const std::vector<double> weights(8, 1.0);
   run_both(state, [&] { return ctc_loss(problem.logits, problem.lengths, problem.targets, blank, weights).sum; },
            {problem.logits});
 }
 
 void BM_CtcOfLibtorch(benchmark::State& state) {
-  CtcProblem problem(state.range(0));
+  CtcProblem problem(state);
   std::vector<int64_t> flat;
   for (const auto& target : problem.targets) flat.insert(flat.end(), target.begin(), target.end());
   const at::Tensor targets = at::tensor(at::IntArrayRef(flat), at::kLong);
-  const at::Tensor sizes = at::full({8}, 150, at::kLong), lengths = at::full({8}, 375, at::kLong);
+  const at::Tensor sizes = at::full({8}, problem.tokens, at::kLong), lengths = at::full({8}, problem.frames, at::kLong);
   const auto forward = [&] {
-    return at::ctc_loss(at::log_softmax(problem.logits, 2).transpose(0, 1), targets, lengths, sizes, state.range(0) - 1,
-                        at::Reduction::Sum, false);
+    return at::ctc_loss(at::log_softmax(problem.logits, 2).transpose(0, 1), targets, lengths, sizes,
+                        problem.classes - 1, at::Reduction::Sum, false);
   };
   run_both(state, forward, {problem.logits});
 }
@@ -195,11 +205,16 @@ void BM_KeypointNet(benchmark::State& state) {
 }
 
 BENCHMARK(BM_Depthwise)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_DepthwiseStrided)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_DepthwiseAsConv2d)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Pointwise)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_LayerNormReluDropout)->Unit(benchmark::kMillisecond);
-BENCHMARK(BM_Ctc)->Arg(32)->Arg(500)->Unit(benchmark::kMillisecond);
-BENCHMARK(BM_CtcOfLibtorch)->Arg(32)->Arg(500)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Ctc)->Args({40, 200, 60})->Args({1000, 200, 60})->Args({32, 375, 150})->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_CtcOfLibtorch)
+    ->Args({40, 200, 60})
+    ->Args({1000, 200, 60})
+    ->Args({32, 375, 150})
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_LogMel)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_KeypointNet)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_TrainingStep)->Arg(1)->Arg(5)->Arg(37)->Unit(benchmark::kMillisecond);

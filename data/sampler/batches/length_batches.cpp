@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 #include <utility>
 
 #include "trainer/base/error.h"
@@ -45,6 +46,25 @@ void split_to(std::vector<size_t>& ends, const std::vector<float>& sorted, size_
 
 void shuffle(std::vector<size_t>& order, const RandomKey& key) {
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[key.below(i, i)]);
+}
+
+// Orders `held` so that its halves have about equal padded seconds, and their halves too: the ranks of a world of 2 or
+// 4 then end a step at about the same time. Each half takes the largest that is left while it has the smaller sum.
+void even_out(std::span<size_t> held, const std::vector<double>& padded) {
+  if (held.size() < 2 || held.size() % 2 != 0) return;
+  const size_t half = held.size() / 2;
+  std::vector<size_t> largest_first(held.begin(), held.end());
+  std::stable_sort(largest_first.begin(), largest_first.end(),
+                   [&](size_t a, size_t b) { return padded[a] > padded[b]; });
+  double total[2] = {0, 0};
+  size_t count[2] = {0, 0};
+  for (const size_t batch : largest_first) {
+    const size_t side = count[0] == half || (count[1] < half && total[1] < total[0]) ? 1 : 0;
+    held[side * half + count[side]++] = batch;
+    total[side] += padded[batch];
+  }
+  even_out(held.first(half), padded);
+  even_out(held.last(half), padded);
 }
 
 }  // namespace
@@ -156,6 +176,7 @@ std::vector<std::vector<MicroBatch>> deal_to_steps(std::vector<MicroBatch> batch
   std::vector<std::vector<MicroBatch>> steps(num_steps);
   for (size_t s = 0; s < num_steps; ++s) {
     shuffle(held[s], key.with("order").with(s));
+    even_out(held[s], padded);
     for (size_t b : held[s]) steps[s].push_back(std::move(batches[b]));
   }
   return steps;

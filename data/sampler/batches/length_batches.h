@@ -36,7 +36,8 @@ class LengthBatches {
 };
 
 // batches: from short to long, a multiple of num_steps. Every step gets one of each num_steps neighbours, by a shuffle
-// keyed by `key`, then exchanges between steps even out their padded seconds. Order within a step is shuffled too.
+// keyed by `key`, then exchanges between steps even out their padded seconds. Within a step the halves are evened out,
+// and their halves, so that 2 or 4 ranks have equally much to do.
 std::vector<std::vector<MicroBatch>> deal_to_steps(std::vector<MicroBatch> batches,
                                                    const std::vector<float>& duration_s, size_t num_steps,
                                                    const RandomKey& key);

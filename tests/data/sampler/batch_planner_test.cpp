@@ -212,21 +212,27 @@ TEST(BatchPlanner, WastesAtMostFivePercentPaddingOnRealSpeech) {
   const Sampler::Context context = real_context(folder);
   auto sampler = make_sampler("type: uniform", context);
   BatchPlanner planner({120, 8, 4, 8}, context.cost, 5, *sampler);
-  double padded = 0, speech = 0, least = 1e9, most = 0, domains = 0;
+  double padded = 0, speech = 0, least = 1e9, most = 0, domains = 0, uneven = 0;
   const int steps = 200;
   for (int step = 0; step < steps; ++step) {
     const StepPlan plan = planner.next();
     const double seconds = padded_of(plan, context.cost);
     padded += seconds;
     speech += speech_of(plan, context.cost);
+    StepPlan half = plan;  // of the first of two ranks
+    half.micro_batches.resize(plan.micro_batches.size() / 2);
+    uneven += std::abs(2 * padded_of(half, context.cost) - seconds) / seconds / steps;
     least = std::min(least, seconds);
     most = std::max(most, seconds);
     std::set<uint32_t> present;
     for (uint32_t u : utterances_of(plan)) present.insert(context.domain[u]);
     domains += static_cast<double>(present.size()) / steps;
   }
-  std::printf("padding waste %.2f %%; padded seconds per step %.1f to %.1f, mean %.1f; %.1f of %zu domains per step\n",
-              100 * (padded / speech - 1), least, most, padded / steps, domains, context.domains.size());
+  std::printf(
+      "padding waste %.2f %%; padded seconds per step %.1f to %.1f, mean %.1f; %.1f of %zu domains per step;"
+      " two ranks differ by %.2f %% of a step\n",
+      100 * (padded / speech - 1), least, most, padded / steps, domains, context.domains.size(), 100 * uneven);
+  EXPECT_LT(uneven, 0.03) << "0.050 in the order of the deal";
   EXPECT_LT(padded / speech - 1, 0.05);
   EXPECT_NEAR(padded / steps, 120, 3);
   EXPECT_GT(least, 108);

@@ -1,5 +1,3 @@
-#include "models/kernels/ctc_lattice.h"
-
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -8,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "models/kernels/ctc_log_domain.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {
@@ -198,6 +197,72 @@ TEST(CtcLattice, TheLossAloneTakesLittleMemory) {
   EXPECT_FALSE(outcome.is_infeasible);
   EXPECT_TRUE(std::isfinite(outcome.loss));
   EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 100 * 1024) << "KiB";
+}
+
+// Probabilities, or where those do not do logarithms, against logarithms alone.
+template <class T>
+void expect_equal_to_logs(int64_t frames, int64_t classes, size_t labels, double scale, uint64_t seed,
+                          double tolerance) {
+  SCOPED_TRACE(testing::Message() << frames << " frames, " << classes << " classes, " << labels << " labels, scale "
+                                  << scale << ", seed " << seed);
+  const std::vector<double> values = noise(static_cast<size_t>(frames * classes), seed, scale);
+  const std::vector<T> logits(values.begin(), values.end());
+  Tokens target;
+  for (size_t i = 0; i < labels; ++i)
+    target.push_back(static_cast<int32_t>(RandomKey(seed).with("target").below(static_cast<uint64_t>(classes - 1), i)));
+  const auto blank = static_cast<int32_t>(classes - 1);
+  std::vector<T> found(logits.size()), expected(logits.size());
+  const CtcOutcome ours = ctc_loss_and_gradient(logits.data(), frames, classes, target, blank, 0.7, found.data());
+  const CtcOutcome logs = ctc_in_log_domain(logits.data(), frames, classes, target, blank, 0.7, expected.data());
+  ASSERT_EQ(ours.is_infeasible, logs.is_infeasible);
+  EXPECT_NEAR(ours.loss, logs.loss, tolerance * std::max(1.0, logs.loss));
+  for (size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], expected[i], 2 * tolerance) << i;
+  const CtcOutcome alone =
+      ctc_loss_and_gradient(logits.data(), frames, classes, target, blank, 0.7, static_cast<T*>(nullptr));
+  if (alone.is_by_logs == ours.is_by_logs) {
+    EXPECT_EQ(alone.loss, ours.loss);
+  }
+}
+
+TEST(CtcLattice, EqualsTheLogDomainForLogitsOfAnySize) {
+  uint64_t seed = 100;
+  for (const double scale : {0.0, 0.1, 3.0, 20.0, 50.0, 1000.0, 1e4})
+    for (const int64_t frames : {1, 2, 17, 64, 233})
+      for (const int64_t classes : {2, 3, 9, 40, 131})
+        for (const size_t labels :
+             {size_t{0}, size_t{1}, static_cast<size_t>(frames / 3), static_cast<size_t>(frames)}) {
+          expect_equal_to_logs<double>(frames, classes, labels, scale, ++seed, 1e-10);
+          expect_equal_to_logs<float>(frames, classes, labels, scale, ++seed, 2e-6);
+        }
+}
+
+// One label's frames say with certainty that it is not there: its paths vanish from doubles, and are all there is.
+TEST(CtcLattice, TakesTheLogDomainWhereProbabilitiesVanish) {
+  const int64_t frames = 40, classes = 5;
+  std::vector<double> logits(static_cast<size_t>(frames * classes), 0.0);
+  for (int64_t t = 0; t < frames; ++t) logits[t * classes + 1] = -1000;
+  std::vector<double> found(logits.size()), expected(logits.size());
+  const CtcOutcome ours = ctc_loss_and_gradient(logits.data(), frames, classes, Tokens{0, 1, 2}, 4, 1.0, found.data());
+  const CtcOutcome logs = ctc_in_log_domain(logits.data(), frames, classes, Tokens{0, 1, 2}, 4, 1.0, expected.data());
+  EXPECT_TRUE(ours.is_by_logs);
+  EXPECT_EQ(ours.loss, logs.loss);
+  EXPECT_EQ(found, expected);
+  EXPECT_NEAR(ours.loss, 1000 + 46, 20) << "one frame of it";
+}
+
+// Early frames prefer what later frames forbid: in each frame the paths that count are the unlikely ones.
+TEST(CtcLattice, NoticesPathsThatWereLostOnTheWay) {
+  const int64_t frames = 200, classes = 4;
+  std::vector<double> logits(static_cast<size_t>(frames * classes), 0.0);
+  for (int64_t t = 0; t < frames; ++t)
+    for (int64_t v = 0; v < classes; ++v) logits[t * classes + v] = (t < frames / 2) == (v == 3) ? 20 : -20;
+  for (const Tokens& target : {Tokens{0, 1, 2, 0, 1, 2}, Tokens(90, 1), Tokens{2}}) {
+    std::vector<double> found(logits.size()), expected(logits.size());
+    const CtcOutcome ours = ctc_loss_and_gradient(logits.data(), frames, classes, target, 3, 1.0, found.data());
+    const CtcOutcome logs = ctc_in_log_domain(logits.data(), frames, classes, target, 3, 1.0, expected.data());
+    EXPECT_NEAR(ours.loss, logs.loss, 1e-9 * logs.loss);
+    for (size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], expected[i], 1e-8) << i;
+  }
 }
 
 }  // namespace
