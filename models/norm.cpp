@@ -79,8 +79,8 @@ struct BatchNormCall : torch::CustomClassHolder {
   at::Tensor count;     // [] double: real frames over all ranks, at least 1
 };
 
-// Statistics over the real frames of all ranks: Σx, Σx² and the count travel together in double.
-struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
+// Of a device, out of libtorch's parts; the CPU has fused_batch_norm().
+struct DeviceBatchNorm : torch::autograd::Function<DeviceBatchNorm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& shift, const c10::intrusive_ptr<BatchNormCall>& call) {
     const int64_t channels = x.size(2);
@@ -143,21 +143,29 @@ class BatchNorm : public Norm {
 
   at::Tensor forward(const at::Tensor& x, const std::optional<at::Tensor>& bias, const std::vector<int64_t>& lengths,
                      const ForwardContext& context, const Epilogue& epilogue) override {
-    const at::Tensor input = with_bias(x, bias);
     if (!context.is_training || !weight_.requires_grad()) {
       const at::Tensor scale = weight_ * (variance_.tensor + kEpsilon).rsqrt();
-      return fused_gate((input - mean_.tensor) * scale + shift_, {}, {}, lengths, epilogue);
+      const at::Tensor centre = bias ? *bias - mean_.tensor : -mean_.tensor;
+      return fused_scale(x, scale, centre * scale + shift_, lengths, epilogue);
     }
+    if (x.is_cpu()) {
+      BatchMoments moments;
+      const at::Tensor y =
+          fused_batch_norm(with_bias(x, bias), weight_, shift_, lengths, epilogue, kEpsilon, all_reduce_sum_, moments);
+      measure(moments);
+      return y;
+    }
+    const at::Tensor input = with_bias(x, bias);
     auto call = c10::make_intrusive<BatchNormCall>();
     call->all_reduce_sum = all_reduce_sum_;
     call->mask = frame_mask(x, lengths);
-    const at::Tensor y = BatchNormFunction::apply(input, weight_, shift_, call);
-    measure(*call);
+    const at::Tensor y = DeviceBatchNorm::apply(input, weight_, shift_, call);
+    measure({call->mean, call->variance, call->count});
     return fused_gate(y, {}, {}, lengths, epilogue);
   }
 
  private:
-  void measure(const BatchNormCall& call) {
+  void measure(const BatchMoments& call) {
     const at::Tensor unbias = call.count / (call.count - 1).clamp_min(1.0);
     if (mean_.sum.defined()) {
       mean_.sum.add_(call.mean);

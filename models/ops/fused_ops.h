@@ -47,6 +47,21 @@ struct FrameMeans {
 FrameMeans fused_layer_norm_and_mean(const at::Tensor& x, const std::optional<at::Tensor>& bias,
                                      const at::Tensor& weight, const at::Tensor& shift,
                                      const std::vector<int64_t>& lengths, const Epilogue& epilogue);
+// epilogue(x · scale + shift) in one pass; scale and shift [C] differentiable: a batch norm in evaluation.
+at::Tensor fused_scale(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                       const std::vector<int64_t>& lengths, const Epilogue& epilogue);
+
+// epilogue(batch_norm(x) · weight + shift) over the real frames of all ranks (Ioffe and Szegedy 2015): Σx, Σx² and
+// their count travel together in double, and so do two sums of the backward pass.
+struct BatchMoments {
+  at::Tensor mean;      // [C] in x's type
+  at::Tensor variance;  // [C] of the population
+  at::Tensor count;     // [] double: real frames over all ranks, at least 1
+};
+at::Tensor fused_batch_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& shift,
+                            const std::vector<int64_t>& lengths, const Epilogue& epilogue, double epsilon,
+                            const AllReduceSum& all_reduce_sum, BatchMoments& moments);
+
 // x [B, T, C], zero beyond lengths -> [B, C].
 at::Tensor frame_mean(const at::Tensor& x, const std::vector<int64_t>& lengths);
 

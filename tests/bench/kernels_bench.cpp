@@ -68,6 +68,16 @@ void BM_LayerNormReluDropout(benchmark::State& state) {
            {x, bias, weight, shift});
 }
 
+void BM_BatchNormReluDropout(benchmark::State& state) {
+  const at::Tensor x = noise({8, 400, 256}), weight = noise({256}), shift = noise({256});
+  const std::vector<int64_t> lengths(8, 400);
+  const ForwardContext context{true, 1, 1, {1, 2, 3, 4, 5, 6, 7, 8}};
+  const Epilogue epilogue = Epilogue::of(Activation::kRelu, 0.1, context, 0, 0);
+  BatchMoments moments;
+  run_both(state, [&] { return fused_batch_norm(x, weight, shift, lengths, epilogue, 1e-5, {}, moments); },
+           {x, weight, shift});
+}
+
 // Of 8 utterances: classes, frames, tokens.
 struct CtcProblem {
   int64_t classes, frames, tokens;
@@ -209,6 +219,7 @@ BENCHMARK(BM_DepthwiseStrided)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_DepthwiseAsConv2d)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Pointwise)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_LayerNormReluDropout)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_BatchNormReluDropout)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Ctc)->Args({40, 200, 60})->Args({1000, 200, 60})->Args({32, 375, 150})->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_CtcOfLibtorch)
     ->Args({40, 200, 60})

@@ -37,6 +37,7 @@ AllReduceSum all_reduce_of(Communicator& communicator) {
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_MXFAST, 0);  // small pieces unite at once, not all of them whenever a large one is freed
 }
 
 std::string first_line_of(const fs::path& path) {
