@@ -4,7 +4,7 @@
 
 #ifndef REHEARSE_TARGET
 #define REHEARSE_KERNEL "models/kernels/batch_norm.cpp"
-#include "models/kernels/for_each_target.h"
+#include "models/kernels/simd/for_each_target.h"
 
 namespace rehearse {
 
@@ -28,7 +28,7 @@ REHEARSE_BATCH_NORM(double)
 }  // namespace rehearse
 
 #else
-#include "models/kernels/epilogue_lanes.h"
+#include "models/kernels/simd/epilogue_lanes.h"
 
 namespace rehearse::REHEARSE_TARGET {
 namespace {

@@ -4,7 +4,7 @@
 
 #ifndef REHEARSE_TARGET
 #define REHEARSE_KERNEL "models/kernels/depthwise.cpp"
-#include "models/kernels/for_each_target.h"
+#include "models/kernels/simd/for_each_target.h"
 
 namespace rehearse {
 
@@ -28,7 +28,7 @@ REHEARSE_DEPTHWISE(double)
 }  // namespace rehearse
 
 #else
-#include "models/kernels/simd.h"
+#include "models/kernels/simd/simd.h"
 
 namespace rehearse::REHEARSE_TARGET {
 namespace {

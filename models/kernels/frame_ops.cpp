@@ -5,7 +5,7 @@
 
 #ifndef REHEARSE_TARGET
 #define REHEARSE_KERNEL "models/kernels/frame_ops.cpp"
-#include "models/kernels/for_each_target.h"
+#include "models/kernels/simd/for_each_target.h"
 
 namespace rehearse {
 
@@ -32,7 +32,7 @@ bool survives(const Dropout& dropout, uint32_t element) {
 }  // namespace rehearse
 
 #else
-#include "models/kernels/epilogue_lanes.h"
+#include "models/kernels/simd/epilogue_lanes.h"
 
 namespace rehearse::REHEARSE_TARGET {
 namespace {

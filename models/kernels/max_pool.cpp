@@ -2,7 +2,7 @@
 
 #ifndef REHEARSE_TARGET
 #define REHEARSE_KERNEL "models/kernels/max_pool.cpp"
-#include "models/kernels/for_each_target.h"
+#include "models/kernels/simd/for_each_target.h"
 
 namespace rehearse {
 
@@ -20,7 +20,7 @@ REHEARSE_MAX_POOL(double)
 }  // namespace rehearse
 
 #else
-#include "models/kernels/simd.h"
+#include "models/kernels/simd/simd.h"
 
 namespace rehearse::REHEARSE_TARGET {
 namespace {

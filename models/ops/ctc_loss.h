@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/block.h"
-#include "models/kernels/ctc_lattice.h"
+#include "models/kernels/ctc/ctc_lattice.h"
 
 namespace rehearse {
 

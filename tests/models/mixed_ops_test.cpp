@@ -1,6 +1,6 @@
 #include "models/ops/mixed_ops.h"
-#include "models/ops/product.h"
 
+#include "models/ops/product.h"
 #include "tests/models/tensor_support.h"
 
 namespace rehearse {

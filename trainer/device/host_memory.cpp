@@ -28,8 +28,8 @@ struct Header {
 };
 static_assert(sizeof(Header) <= kAlignment);
 
-// Sizes in units of 64 bytes: 1, 2, 3, 4, 6, 8, 12, 16 … Few of them, so that micro-batches of nearly equal size use the
-// same memory, which is still in a cache then.
+// Sizes in units of 64 bytes: 1, 2, 3, 4, 6, 8, 12, 16 … Few of them, so that micro-batches of nearly equal size use
+// the same memory, which is still in a cache then.
 size_t size_index(size_t bytes) {
   const size_t units = (bytes + kAlignment - 1) / kAlignment;
   if (units <= kStepsPerPower) return units;

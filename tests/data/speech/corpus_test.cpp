@@ -8,7 +8,7 @@
 #include <set>
 
 #include "data/speech/audio/audio_reader.h"
-#include "models/kernels/ctc_length.h"
+#include "models/kernels/ctc/ctc_length.h"
 #include "tests/data/speech/tone_reader.h"
 #include "tests/data/text/text_support.h"
 #include "trainer/base/error.h"

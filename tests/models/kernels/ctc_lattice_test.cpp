@@ -6,7 +6,7 @@
 #include <map>
 #include <vector>
 
-#include "models/kernels/ctc_log_domain.h"
+#include "models/kernels/ctc/ctc_log_domain.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {

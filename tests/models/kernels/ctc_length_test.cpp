@@ -1,4 +1,4 @@
-#include "models/kernels/ctc_length.h"
+#include "models/kernels/ctc/ctc_length.h"
 
 #include <gtest/gtest.h>
 

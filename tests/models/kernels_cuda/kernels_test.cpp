@@ -8,7 +8,7 @@
 #include <cmath>
 #include <regex>
 
-#include "models/kernels/ctc_lattice.h"
+#include "models/kernels/ctc/ctc_lattice.h"
 #include "models/kernels/device_ctc.h"
 #include "models/kernels/device_depthwise.h"
 #include "models/kernels/device_frames.h"

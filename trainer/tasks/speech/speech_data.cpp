@@ -3,7 +3,7 @@
 #include <map>
 
 #include "data/speech/overlap.h"
-#include "models/kernels/ctc_length.h"
+#include "models/kernels/ctc/ctc_length.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/files.h"
 #include "trainer/base/text/json_fields.h"

@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "data/text/scoring.h"
-#include "models/kernels/ctc_length.h"
+#include "models/kernels/ctc/ctc_length.h"
 #include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/registry.h"

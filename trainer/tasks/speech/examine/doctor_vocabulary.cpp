@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 
-#include "models/kernels/ctc_length.h"
+#include "models/kernels/ctc/ctc_length.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
 #include "trainer/base/text/table.h"

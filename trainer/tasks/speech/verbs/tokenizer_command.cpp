@@ -7,7 +7,7 @@
 #include "data/text/normalizer.h"
 #include "data/text/text_losses.h"
 #include "data/text/tokenizer.h"
-#include "models/kernels/ctc_length.h"
+#include "models/kernels/ctc/ctc_length.h"
 #include "trainer/base/error.h"
 #include "trainer/base/files.h"
 #include "trainer/base/registry.h"

@@ -1,4 +1,4 @@
-#include "models/kernels/ctc_log_domain.h"
+#include "models/kernels/ctc/ctc_log_domain.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 #include "trainer/base/simd_clones.h"
 #define REHEARSE_TARGET ctc_log_clones
 #define REHEARSE_VECTOR_BYTES 32
-#include "models/kernels/simd.h"
+#include "models/kernels/simd/simd.h"
 
 namespace rehearse {
 namespace {

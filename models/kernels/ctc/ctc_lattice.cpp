@@ -1,15 +1,15 @@
-#include "models/kernels/ctc_lattice.h"
+#include "models/kernels/ctc/ctc_lattice.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
-#include "models/kernels/ctc_log_domain.h"
+#include "models/kernels/ctc/ctc_log_domain.h"
 
 #ifndef REHEARSE_TARGET
-#define REHEARSE_KERNEL "models/kernels/ctc_lattice.cpp"
-#include "models/kernels/for_each_target.h"
+#define REHEARSE_KERNEL "models/kernels/ctc/ctc_lattice.cpp"
+#include "models/kernels/simd/for_each_target.h"
 
 namespace rehearse {
 namespace {
@@ -50,7 +50,7 @@ CtcOutcome ctc_loss_and_gradient(const double* logits, int64_t frames, int64_t c
 }  // namespace rehearse
 
 #else
-#include "models/kernels/simd.h"
+#include "models/kernels/simd/simd.h"
 
 namespace rehearse::REHEARSE_TARGET {
 namespace {

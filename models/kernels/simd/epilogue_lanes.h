@@ -1,5 +1,5 @@
 // Activation and dropout of a vector of elements, for the kernels that end a layer; included as simd.h is.
-#include "models/kernels/simd.h"
+#include "models/kernels/simd/simd.h"
 
 namespace rehearse::REHEARSE_TARGET {
 namespace {

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "models/kernels/ctc_lattice.h"
+#include "models/kernels/ctc/ctc_lattice.h"
 
 namespace rehearse {
 namespace {

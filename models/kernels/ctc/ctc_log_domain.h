@@ -2,7 +2,7 @@
 // probabilities leave the range of a double.
 #pragma once
 
-#include "models/kernels/ctc_lattice.h"
+#include "models/kernels/ctc/ctc_lattice.h"
 
 namespace rehearse {
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "models/kernels/ctc_length.h"
+#include "models/kernels/ctc/ctc_length.h"
 
 namespace rehearse {
 

@@ -2,7 +2,7 @@
 // REHEARSE_TARGET the name of its namespace and REHEARSE_VECTOR_BYTES the width of simd.h. All that the file needs from
 // outside is included before. Vectors wider than a generation has fall apart into memory operands (3.5 times slower on
 // AVX2).
-#include "models/kernels/target.h"
+#include "models/kernels/simd/target.h"
 
 #ifdef REHEARSE_HAS_TARGETS
 #pragma GCC push_options

@@ -1,4 +1,4 @@
-#include "models/kernels/target.h"
+#include "models/kernels/simd/target.h"
 
 #include <cstdlib>
 #include <string_view>
