@@ -4,10 +4,10 @@
 #include <cstring>
 #include <vector>
 
-#include "models/kernels/transpose.h"
 #include "models/ops/block_product.h"
 #include "models/ops/product.h"
 #include "models/torch_prelude.h"
+#include "trainer/base/error.h"
 
 namespace rehearse {
 namespace {
@@ -66,25 +66,19 @@ void copy_used(const Layout& a, const float* rows, int64_t first, int64_t count,
   }
 }
 
-at::Tensor convolved(const at::Tensor& padded, const at::Tensor& weight, const Layout& a) {
+at::Tensor convolved(const at::Tensor& padded, const at::Tensor& weight, const Layout& a, bool is_rounded) {
   constexpr int64_t kRowsEach = 256;
-  at::Tensor turned = at::empty({a.taps(), a.outputs}, weight.options());
-  transpose(weight.const_data_ptr<float>(), a.taps(), a.outputs, a.taps(), turned.mutable_data_ptr<float>(), a.outputs);
+  const Operand taps =
+      Operand::of_transpose({weight.const_data_ptr<float>(), a.taps()}, a.taps(), a.outputs, is_rounded);
   at::Tensor y = at::empty({a.batch, a.output_frames(), a.outputs}, padded.options());
   const float* from = padded.const_data_ptr<float>();
   float* to = y.mutable_data_ptr<float>();
   at::parallel_for(0, (a.rows() + kRowsEach - 1) / kRowsEach, 1, [&](int64_t begin, int64_t end) {
     const at::Tensor scratch = at::empty({kRowsEach, a.outputs}, padded.options());
     float* rows = scratch.mutable_data_ptr<float>();
-    for (int64_t piece = begin; piece < end; ++piece) {
-      const int64_t first = piece * kRowsEach, count = std::min(kRowsEach, a.rows() - first);
-      multiply({count,
-                a.outputs,
-                a.taps(),
-                {from + first * a.step(), a.step()},
-                {turned.const_data_ptr<float>(), a.outputs},
-                {rows, a.outputs},
-                false});
+    for (int64_t first = begin * kRowsEach; first < std::min(a.rows(), end * kRowsEach); first += kRowsEach) {
+      const int64_t count = std::min(kRowsEach, a.rows() - first);
+      multiply({from + first * a.step(), a.step()}, count, taps, {rows, a.outputs}, false);
       copy_used(a, rows, first, count, to);
     }
   });
@@ -105,57 +99,57 @@ at::Tensor slopes_in_rows(const at::Tensor& dy, const Layout& a) {
 }
 
 // Each tap adds its products to the frames that it saw, `stride` apart; in the order of taps for every frame.
-at::Tensor grad_input(const at::Tensor& slopes, const at::Tensor& weight, const Layout& a) {
+at::Tensor grad_input(const at::Tensor& slopes, const at::Tensor& weight, const Layout& a, bool is_rounded) {
   at::Tensor padded = padded_frames(a, slopes.options()).zero_();
-  const float* slope = slopes.const_data_ptr<float>();
   const float* taps = weight.const_data_ptr<float>();
   float* to = padded.mutable_data_ptr<float>();
   for (int64_t k = 0; k < a.kernel; ++k)
-    multiply_on_threads({a.rows(),
-                         a.inputs,
-                         a.outputs,
-                         {slope, a.outputs},
-                         {taps + k * a.inputs, a.taps()},
-                         {to + k * a.inputs, a.step()},
-                         true});
+    multiply_on_threads({slopes.const_data_ptr<float>(), a.outputs}, a.rows(),
+                        Operand::of({taps + k * a.inputs, a.taps()}, a.outputs, a.inputs, is_rounded),
+                        {to + k * a.inputs, a.step()}, true);
   const int64_t whole = a.rows_each() * a.step(), lead = a.padding() * a.inputs;
   return padded.as_strided({a.batch, a.frames, a.inputs}, {whole, a.inputs, 1}, lead).contiguous();
 }
 
 struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, int64_t stride,
+                            bool is_rounded) {
     const Layout layout = Layout::of(x.sizes(), weight.sizes(), stride);
     const at::Tensor padded = padded_copy(x, layout);
     context->save_for_backward({padded, weight});
     context->saved_data["stride"] = stride;
+    context->saved_data["is_rounded"] = is_rounded;
     context->saved_data["shape"] = x.sizes().vec();
-    return convolved(padded, weight, layout);
+    return convolved(padded, weight, layout, is_rounded);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const std::vector<int64_t> shape = context->saved_data["shape"].toIntVector();
     const Layout layout = Layout::of(shape, saved[1].sizes(), context->saved_data["stride"].toInt());
     const at::Tensor slopes = slopes_in_rows(gradients[0].contiguous(), layout);
+    const bool is_rounded = context->saved_data["is_rounded"].toBool();
     at::Tensor dx, dweight;
-    if (context->needs_input_grad(0)) dx = grad_input(slopes, saved[1], layout);
+    if (context->needs_input_grad(0)) dx = grad_input(slopes, saved[1], layout, is_rounded);
     if (context->needs_input_grad(1)) {
       dweight = at::empty(saved[1].sizes(), saved[1].options());
       if (layout.rows() == 0) dweight.zero_();
-      multiply_transposed(slopes, layout.taps(), {saved[0].const_data_ptr<float>(), layout.step()},
-                          {dweight.mutable_data_ptr<float>(), layout.taps()});
+      multiply_transposed({layout.rows(),
+                           layout.outputs,
+                           layout.taps(),
+                           {slopes.const_data_ptr<float>(), layout.outputs},
+                           {saved[0].const_data_ptr<float>(), layout.step()},
+                           {dweight.mutable_data_ptr<float>(), layout.taps()}},
+                          is_rounded);
     }
-    return {dx, dweight, at::Tensor()};
+    return {dx, dweight, at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-bool has_fast_convolution(const at::Tensor& x) {
-  return x.is_cpu() && x.scalar_type() == at::kFloat && product_library() == ProductLibrary::kOneDnn;
-}
-
-at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
-  return ConvolutionFunction::apply(x.contiguous(), weight.contiguous(), stride);
+at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, int64_t stride, bool is_rounded) {
+  REHEARSE_CHECK(multiplies_by_blocks(x, is_rounded), "libtorch has convolutions of its own for everything else");
+  return ConvolutionFunction::apply(x.contiguous(), weight.contiguous(), stride, is_rounded);
 }
 
 }  // namespace rehearse

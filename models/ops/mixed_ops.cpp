@@ -11,6 +11,11 @@ at::ScalarType type_of(Precision precision) {
   return precision == Precision::kBfloat16 ? at::kBFloat16 : at::kHalf;
 }
 
+// Operands alone are rounded then, inside the product: results keep the bits of their sums.
+bool is_rounded_by_blocks(const ForwardContext& context, const at::Tensor& x) {
+  return context.precision == Precision::kBfloat16 && multiplies_by_blocks(x, /*is_rounded=*/true);
+}
+
 }  // namespace
 
 at::Tensor rounded(const ForwardContext& context, const at::Tensor& x) {
@@ -32,14 +37,18 @@ at::Tensor RoundedWeights::operator()(const at::Tensor& weight, at::ScalarType t
 
 at::Tensor mixed_linear(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight,
                         const at::Tensor& bias) {
-  return product(rounded(context, x), rounded_weight(context, weight), rounded_weight(context, bias))
+  const bool is_rounded = is_rounded_by_blocks(context, x);
+  ProductOperands* operands = context.rounded_weights ? &context.rounded_weights->operands() : nullptr;
+  if (is_rounded || context.precision == Precision::kFull) return product(x, weight, bias, is_rounded, operands);
+  return at::linear(rounded(context, x), rounded_weight(context, weight), rounded_weight(context, bias))
       .to(x.scalar_type());
 }
 
 // Otherwise as a two-dimensional convolution of height 1: both views are already channels-last, so nothing is copied.
 at::Tensor mixed_conv(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
+  if (is_rounded_by_blocks(context, x)) return convolution(x, weight, stride, /*is_rounded=*/true);
   const at::Tensor frames = rounded(context, x), kernel = rounded_weight(context, weight);
-  if (has_fast_convolution(frames)) return convolution(frames, kernel, stride);
+  if (multiplies_by_blocks(frames, false)) return convolution(frames, kernel, stride);
   const at::Tensor image = frames.transpose(1, 2).unsqueeze(2);    // [B, I, 1, T]
   const at::Tensor taps = kernel.permute({0, 2, 1}).unsqueeze(2);  // [O, I, 1, K]
   const at::Tensor y =

@@ -6,18 +6,24 @@
 #include <map>
 
 #include "models/block.h"
+#include "models/ops/product.h"
 
 namespace rehearse {
 
-// Weights rounded once for all micro-batches of an update: whoever changes the weights clears it. Training only; the
-// roundings carry their gradients back to the weights.
+// Weights rounded, or laid out for products, once for all micro-batches of an update: whoever changes the weights
+// clears it. Training only; the roundings carry their gradients back to the weights.
 class RoundedWeights {
  public:
   at::Tensor operator()(const at::Tensor& weight, at::ScalarType type);
-  void clear() { rounded_.clear(); }
+  ProductOperands& operands() { return operands_; }
+  void clear() {
+    rounded_.clear();
+    operands_.clear();
+  }
 
  private:
   std::map<const void*, at::Tensor> rounded_;  // by the weight's identity
+  ProductOperands operands_;
 };
 
 // An operand in context.precision, for a product that has no function here: its result and the gradients are in that
@@ -25,8 +31,9 @@ class RoundedWeights {
 at::Tensor rounded(const ForwardContext& context, const at::Tensor& x);
 at::Tensor rounded_weight(const ForwardContext& context, const at::Tensor& weight);  // a parameter, whole
 
-// In context.precision; results and gradients are handed over in the operands' own type. x [..., I], weight [O, I],
-// bias [O] or undefined -> [..., O].
+// In context.precision; results and gradients are handed over in the operands' own type. By blocks (product.h) bfloat16
+// rounds the operands alone and float32 results keep the bits of their sums; otherwise results are rounded, too. x
+// [..., I], weight [O, I], bias [O] or undefined -> [..., O].
 at::Tensor mixed_linear(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight,
                         const at::Tensor& bias);
 // x [B, T, I], weight [O, K, I] -> [B, T', O], padded by K / 2 on both sides.

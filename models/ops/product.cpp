@@ -33,39 +33,40 @@ at::Tensor in_rows(const at::Tensor& matrix) {
   return matrix.stride(1) == 1 || matrix.size(1) == 1 ? matrix : matrix.contiguous();
 }
 
-at::Tensor transposed(const at::Tensor& matrix) {
-  at::Tensor result = at::empty({matrix.size(1), matrix.size(0)}, matrix.options());
-  transpose(matrix.const_data_ptr<float>(), matrix.stride(0), matrix.size(0), matrix.size(1),
-            result.mutable_data_ptr<float>(), matrix.size(0));
-  return result;
+at::Tensor multiplied(const at::Tensor& a, const Operand& b) {
+  at::Tensor c = at::empty({a.size(0), b.columns}, a.options());
+  multiply_on_threads(rows_of(a), a.size(0), b, {c.mutable_data_ptr<float>(), c.size(1)}, false);
+  return c;
 }
 
-// a [M, K] · b [K, N]
-at::Tensor multiplied(const at::Tensor& a, const at::Tensor& b) {
-  at::Tensor c = at::empty({a.size(0), b.size(1)}, a.options());
-  multiply_on_threads(
-      {a.size(0), b.size(1), b.size(0), rows_of(a), rows_of(b), {c.mutable_data_ptr<float>(), c.size(1)}, false});
-  return c;
+Operand transposed(const at::Tensor& weight, bool is_rounded) {
+  return Operand::of_transpose(rows_of(weight), weight.size(1), weight.size(0), is_rounded);
 }
 
 struct ProductFunction : torch::autograd::Function<ProductFunction> {
   // x [R, I], weight [O, I]
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, bool is_rounded,
+                            ProductOperands* operands) {
     context->save_for_backward({x, weight});
-    return multiplied(x, transposed(weight));
+    context->saved_data["is_rounded"] = is_rounded;
+    return multiplied(x, operands ? operands->transposed(weight, is_rounded) : transposed(weight, is_rounded));
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
+    const bool is_rounded = context->saved_data["is_rounded"].toBool();
     const at::Tensor &x = saved[0], &weight = saved[1];
     const at::Tensor dy = in_rows(gradients[0]);
+    const int64_t outputs = weight.size(0), inputs = weight.size(1);
     at::Tensor dx, dweight;
-    if (context->needs_input_grad(0)) dx = multiplied(dy, weight);
+    if (context->needs_input_grad(0)) dx = multiplied(dy, Operand::of(rows_of(weight), outputs, inputs, is_rounded));
     if (context->needs_input_grad(1)) {
       dweight = at::empty(weight.sizes(), weight.options());
       if (x.size(0) == 0) dweight.zero_();
-      multiply_transposed(dy, weight.size(1), rows_of(x), {dweight.mutable_data_ptr<float>(), weight.size(1)});
+      multiply_transposed(
+          {x.size(0), outputs, inputs, rows_of(dy), rows_of(x), {dweight.mutable_data_ptr<float>(), inputs}},
+          is_rounded);
     }
-    return {dx, dweight};
+    return {dx, dweight, at::Tensor(), at::Tensor()};
   }
 };
 
@@ -102,16 +103,31 @@ ProductSpeed measure_products() {
   };
   ProductSpeed speed;
   speed.mkl_gflops = gflops([&] { at::mm(x, weight.t()); });
-  if (has_block_products()) speed.one_dnn_gflops = gflops([&] { multiplied(x, transposed(weight)); });
+  if (has_block_products()) speed.one_dnn_gflops = gflops([&] { multiplied(x, transposed(weight, false)); });
   return speed;
 }
 
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (!is_by_blocks(x)) return at::linear(x, weight, bias);
+const Operand& ProductOperands::transposed(const at::Tensor& weight, bool is_rounded) {
+  Operand& operand = by_place_[weight.const_data_ptr()];
+  if (!operand.data || operand.is_rounded != is_rounded) operand = rehearse::transposed(weight, is_rounded);
+  return operand;
+}
+
+bool multiplies_by_blocks(const at::Tensor& x, bool is_rounded) {
+  return is_by_blocks(x) && (!is_rounded || has_rounded_block_products());
+}
+
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool is_rounded,
+                   ProductOperands* operands) {
+  if (!multiplies_by_blocks(x, is_rounded)) {
+    REHEARSE_CHECK(!is_rounded, "only blocks round their operands");
+    return at::linear(x, weight, bias);
+  }
+  if (!weight.is_leaf() || !weight.is_contiguous()) operands = nullptr;  // its place may soon be another's
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = weight.size(0);
   const at::Tensor rows = in_rows(x.reshape({-1, weight.size(1)}));
-  const at::Tensor y = ProductFunction::apply(rows, in_rows(weight)).view(shape);
+  const at::Tensor y = ProductFunction::apply(rows, in_rows(weight), is_rounded, operands).view(shape);
   return bias.defined() ? y + bias : y;
 }
 

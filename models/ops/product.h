@@ -5,7 +5,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <string>
+
+#include "models/ops/block_product.h"
 
 namespace rehearse {
 
@@ -25,13 +28,28 @@ struct ProductSpeed {
 // On the calling thread alone, with the sizes of a training step; takes about 20 ms.
 ProductSpeed measure_products();
 
-// x [..., I], weight [O, I], bias [O] or undefined -> [..., O]; differentiable.
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+// Whether the two functions below multiply float x by oneDNN's blocks, with operands rounded to bfloat16 or without.
+bool multiplies_by_blocks(const at::Tensor& x, bool is_rounded);
+
+// Weights as products read them: those of one update, made at its first micro-batch. Its owner clears it when weights
+// change; from one thread.
+class ProductOperands {
+ public:
+  void clear() { by_place_.clear(); }
+  // Of the transpose of weight [O, K], by the place of its values.
+  const Operand& transposed(const at::Tensor& weight, bool is_rounded);
+
+ private:
+  std::map<const void*, Operand> by_place_;
+};
+
+// x [..., I], weight [O, I], bias [O] or undefined -> [..., O]; differentiable. is_rounded: operands are rounded to
+// bfloat16, in both gradients too, sums and results are float; with blocks only.
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool is_rounded = false,
+                   ProductOperands* operands = nullptr);
 
 // x [B, T, I], weight [O, K, I] -> [B, T', O] with K / 2 zeros on both sides, T' = ⌊(T − 1) / stride⌋ + 1;
-// differentiable. No row is copied for its taps: rows of the operand overlap. Float on a CPU with oneDNN only
-// (has_fast_convolution).
-at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, int64_t stride);
-bool has_fast_convolution(const at::Tensor& x);
+// differentiable. No row is copied for its taps: rows of the operand overlap. With blocks only.
+at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, int64_t stride, bool is_rounded = false);
 
 }  // namespace rehearse

@@ -50,6 +50,8 @@ TEST_F(MetricsFile, EveryKindOfLineComesBackAsWritten) {
   step.grad_norm = 2.25;
   step.cost = 1200;
   step.cost_per_s = 300;
+  step.product_kernels = 12;
+  step.memory_blocks = 34;
   step.phase_s = {.data = 1, .forward = 2, .loss = 3, .backward = 4, .communication = 5, .update = 6, .other = 7};
   step.skipped = 1;
   writer.write(step);

@@ -43,7 +43,7 @@ def plain(value):
         return [plain(one) for one in value]
     if not isinstance(value, dict):
         return value
-    clock = ("time_s", "audio_s_per_s", "phase_s", "versions")
+    clock = ("time_s", "audio_s_per_s", "phase_s", "versions", "product_kernels", "memory_blocks")
     return {key: plain(one) for key, one in value.items() if key not in clock}
 for line in open(sys.argv[1]):
     row = json.loads(line)

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/ops/block_product.h"
 #include "trainer/base/text/json_fields.h"
 #include "trainer/base/text/printable.h"
+#include "trainer/device/host_memory.h"
 #include "trainer/engine/evaluate/extremes.h"
 #include "trainer/engine/trainer.h"
 
@@ -52,6 +54,8 @@ StepSummary Trainer::summarize() const {
   m.skipped = progress_.skipped;
   m.unreadable = static_cast<uint64_t>(since_log_.failures);
   m.infeasible = static_cast<uint64_t>(since_log_.infeasible);
+  m.product_kernels = num_block_kernels();
+  m.memory_blocks = host_memory_count().from_system;
   summary.total_steps = static_cast<uint64_t>(parts_.options.budget.steps);
   summary.budget_share = std::min(1.0, budget_share());
   const double share = budget_share();

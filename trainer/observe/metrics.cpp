@@ -64,6 +64,8 @@ StepMetrics read_step(const JsonFields& fields, const TaskTerms& terms) {
   step.skipped = fields.count("skipped");
   step.unreadable = fields.count("unreadable");
   step.infeasible = fields.count("infeasible");
+  step.product_kernels = fields.count("product_kernels");
+  step.memory_blocks = fields.count("memory_blocks");
   return step;
 }
 
@@ -180,7 +182,9 @@ json metrics_line(const StepMetrics& step, const TaskTerms& terms) {
                {"phase_s", std::move(phases)},
                {"skipped", step.skipped},
                {"unreadable", step.unreadable},
-               {"infeasible", step.infeasible}};
+               {"infeasible", step.infeasible},
+               {"product_kernels", step.product_kernels},
+               {"memory_blocks", step.memory_blocks}};
   for (size_t i = 0; i < terms.ratios.size(); ++i) line[terms.ratios[i].key] = at_or_unknown(step.ratios, i);
   return line;
 }

@@ -56,6 +56,9 @@ struct StepMetrics {
   uint64_t skipped = 0;     // updates left out because a gradient was not finite, since the run began
   uint64_t unreadable = 0;  // draws since the previous line that could not be loaded
   uint64_t infeasible = 0;  // draws since the previous line from which, as drawn, nothing could be learned
+  // Of rank 0's process, since it began: both stand still once it has warmed up.
+  uint64_t product_kernels = 0;  // shapes of blocks of matrix products, for each of which machine code was made
+  uint64_t memory_blocks = 0;    // pieces of memory for tensors asked of the system
 };
 
 struct DomainsMetrics {
