@@ -138,11 +138,14 @@ class BatchNorm : public Norm {
 
   at::Tensor forward(const at::Tensor& x, const std::optional<at::Tensor>& bias, const std::vector<int64_t>& lengths,
                      const ForwardContext& context, const Epilogue& epilogue) override {
-    const at::Tensor input = with_bias(x, bias);
     if (!context.is_training || !weight_.requires_grad()) {
       const at::Tensor scale = weight_ * (variance_.tensor + kEpsilon).rsqrt();
-      return fused_gate((input - mean_.tensor) * scale + shift_, {}, {}, lengths, epilogue);
+      const at::Tensor shift = shift_ + (bias ? *bias - mean_.tensor : -mean_.tensor) * scale;
+      if (at::GradMode::is_enabled() && (x.requires_grad() || shift.requires_grad()))
+        return fused_gate(x * scale + shift, {}, {}, lengths, epilogue);
+      return fused_affine(x, scale, shift, lengths, epilogue);
     }
+    const at::Tensor input = with_bias(x, bias);
     auto call = c10::make_intrusive<BatchNormCall>();
     call->all_reduce_sum = all_reduce_sum_;
     call->mask = frame_mask(x, lengths);

@@ -111,6 +111,21 @@ struct Forward {
     }
   }
 
+  static REHEARSE_INLINE void affine(const AffineRows<T>& a, T* y) {
+    const DropoutLanes<T> dropout(a.epilogue.dropout);
+    for (int64_t t = 0; t < a.frames; ++t) {
+      const int64_t row = t * a.channels;
+      const int64_t first = a.epilogue.first_frame * a.channels + row;
+      for (int64_t c = 0; c < a.channels; c += Lanes<T>::kCount) {
+        const int64_t count = a.channels - c;
+        Vec<T> z = load(a.x + row + c, count) * load(a.scale + c, count) + load(a.shift + c, count);
+        z = activate<T, kActivation>(z);
+        if constexpr (kDrops) z *= dropout.factors(first + c);
+        store(y + row + c, z, count);
+      }
+    }
+  }
+
   static REHEARSE_INLINE void gated(const GatedRows<T>& a, T* y) {
     const DropoutLanes<T> dropout(a.epilogue.dropout);
     for (int64_t t = 0; t < a.frames; ++t) {
@@ -253,6 +268,22 @@ REHEARSE_INLINE void run_gated(const Rows& rows, const Out& out) {
   }
 }
 
+template <class T>
+REHEARSE_INLINE void run_affine(const AffineRows<T>& rows, T* y) {
+  const bool drops = rows.epilogue.dropout.threshold != 0;
+  switch (rows.epilogue.activation) {
+    case Activation::kNone:
+      return drops ? Forward<T, Activation::kNone, true>::affine(rows, y)
+                   : Forward<T, Activation::kNone, false>::affine(rows, y);
+    case Activation::kRelu:
+      return drops ? Forward<T, Activation::kRelu, true>::affine(rows, y)
+                   : Forward<T, Activation::kRelu, false>::affine(rows, y);
+    case Activation::kSilu:
+      return drops ? Forward<T, Activation::kSilu, true>::affine(rows, y)
+                   : Forward<T, Activation::kSilu, false>::affine(rows, y);
+  }
+}
+
 }  // namespace
 
 #define REHEARSE_FRAME_OPS(T)                                                                                      \
@@ -262,6 +293,9 @@ REHEARSE_INLINE void run_gated(const Rows& rows, const Out& out) {
   REHEARSE_SIMD_CLONES void layer_norm_backward(const LayerNormRows<T>& rows, const T* dy, T* dx, T* dweight,      \
                                                 T* dshift, T* dbias) {                                             \
     run_layer_norm<Backward, T>(rows, LayerNormGradients<T>{dy, dx, dweight, dshift, dbias});                      \
+  }                                                                                                                \
+  REHEARSE_SIMD_CLONES void affine_forward(const AffineRows<T>& rows, T* y) {                                      \
+    run_affine(rows, y);                                                                                           \
   }                                                                                                                \
   REHEARSE_SIMD_CLONES void gated_forward(const GatedRows<T>& rows, T* y) {                                        \
     run_gated<Forward, T>(rows, y);                                                                                \

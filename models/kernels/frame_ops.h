@@ -66,6 +66,19 @@ void gated_forward(const GatedRows<double>& rows, double* y);
 void gated_backward(const GatedRows<float>& rows, const float* dy, float* dx, float* dresidual, float* dgate);
 void gated_backward(const GatedRows<double>& rows, const double* dy, double* dx, double* dresidual, double* dgate);
 
+// y = dropout(activation(x · scale + shift)); scale and shift [C]. For passes without a gradient.
+template <class T>
+struct AffineRows {
+  const T* x;
+  const T* scale;
+  const T* shift;
+  int64_t frames;
+  int64_t channels;
+  FrameEpilogue epilogue;
+};
+void affine_forward(const AffineRows<float>& rows, float* y);
+void affine_forward(const AffineRows<double>& rows, double* y);
+
 // The mask itself, for tests: true where element e survives.
 bool survives(const Dropout& dropout, uint32_t element);
 

@@ -1,4 +1,5 @@
 #include "models/kernels/depthwise.h"
+#include "models/observed_cost.h"
 #include "models/ops/batch_pieces.h"
 #include "models/ops/device_ops.h"
 #include "models/ops/fused_ops.h"
@@ -23,6 +24,10 @@ struct DepthwiseCall : torch::CustomClassHolder {
     for_each_piece(static_cast<int64_t>(lengths.size()) * groups, longest * kChannelsEach,
                    [&](int64_t i) { task(i / groups, range(i % groups)); });
   }
+  // Of one product of the result's size with the taps.
+  double flops(const at::Tensor& x) const {
+    return 2.0 * static_cast<double>(x.size(0) * shape.output_frames(x.size(1)) * x.size(2) * shape.kernel);
+  }
   int64_t num_groups() const { return (shape.channels + kChannelsEach - 1) / kChannelsEach; }
   ChannelRange range(int64_t group) const {
     return {group * kChannelsEach, std::min(shape.channels, (group + 1) * kChannelsEach)};
@@ -33,6 +38,7 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const c10::intrusive_ptr<DepthwiseCall>& call) {
     const DepthwiseShape& shape = call->shape;
+    REHEARSE_COUNTS_FLOPS(call->flops(x));
     context->save_for_backward({x, weight});
     context->saved_data["call"] = c10::IValue::make_capsule(call);
     if (!x.is_cpu()) return device_depthwise_forward(x, weight, call->lengths, shape);
@@ -64,6 +70,7 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
 
   static at::Tensor grad_input(const DepthwiseCall& call, const at::Tensor& x, const at::Tensor& weight,
                                const at::Tensor& dy) {
+    REHEARSE_COUNTS_FLOPS(call.flops(x));
     if (!x.is_cpu()) return device_depthwise_grad_input(x, weight, dy, call.lengths, call.shape);
     at::Tensor dx = at::empty(x.sizes(), x.options());
     with_real_type(x, [&](auto zero) {
@@ -82,6 +89,7 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
   // Utterances are added in order within a group of channels.
   static at::Tensor grad_weight(const DepthwiseCall& call, const at::Tensor& x, const at::Tensor& weight,
                                 const at::Tensor& dy) {
+    REHEARSE_COUNTS_FLOPS(call.flops(x));
     if (!x.is_cpu()) return device_depthwise_grad_weight(x, weight, dy, call.lengths, call.shape);
     at::Tensor dweight = at::zeros(weight.sizes(), weight.options());
     with_real_type(x, [&](auto zero) {

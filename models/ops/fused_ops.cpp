@@ -244,6 +244,31 @@ at::Tensor fused_gate(const at::Tensor& x, const std::optional<at::Tensor>& gate
   return GateFunction::apply(x.contiguous(), gates, residuals, fused_call(lengths, epilogue));
 }
 
+at::Tensor fused_affine(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                        const std::vector<int64_t>& lengths, const Epilogue& epilogue) {
+  expect_shape(x, {static_cast<int64_t>(lengths.size()), -1, scale.size(0)}, "fused_affine: x [B, T, C]");
+  REHEARSE_CHECK(!at::GradMode::is_enabled() || !(x.requires_grad() || scale.requires_grad() || shift.requires_grad()),
+                 "fused_affine has no gradient");
+  if (!x.is_cpu()) return fused_gate(x * scale + shift, {}, {}, lengths, epilogue);
+  const at::Tensor from = x.contiguous(), scales = scale.contiguous(), shifts = shift.contiguous();
+  const auto call = fused_call(lengths, epilogue);
+  at::Tensor y = at::empty(from.sizes(), from.options());
+  const std::vector<Piece> pieces = pieces_of(lengths);
+  with_real_type(from, [&](auto zero) {
+    using T = decltype(zero);
+    T* to = y.mutable_data_ptr<T>();
+    for_each_piece(static_cast<int64_t>(pieces.size()), kPieceFrames * from.size(2), [&](int64_t i) {
+      const Piece& piece = pieces[i];
+      const int64_t row = (piece.utterance * from.size(1) + piece.begin) * from.size(2);
+      affine_forward(AffineRows<T>{from.const_data_ptr<T>() + row, scales.const_data_ptr<T>(),
+                                   shifts.const_data_ptr<T>(), piece.end - piece.begin, from.size(2), call->at(piece)},
+                     to + row);
+    });
+    clear_padding<T>(y, lengths);
+  });
+  return y;
+}
+
 at::Tensor frame_mask(const at::Tensor& x, const std::vector<int64_t>& lengths) {
   const at::Tensor positions = at::arange(x.size(1), x.options().dtype(at::kLong)).view({1, -1, 1});
   const at::Tensor limits = to_device_of(x, at::tensor(at::IntArrayRef(lengths), at::kLong)).view({-1, 1, 1});

@@ -36,6 +36,10 @@ at::Tensor fused_gate(const at::Tensor& x, const std::optional<at::Tensor>& gate
                       const std::optional<at::Tensor>& residual, const std::vector<int64_t>& lengths,
                       const Epilogue& epilogue);
 
+// epilogue(x · scale + shift); x [B, T, C], others [C]. Without a gradient: a bug where one would be recorded.
+at::Tensor fused_affine(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                        const std::vector<int64_t>& lengths, const Epilogue& epilogue);
+
 // [B, T, 1] of ones and zeros, in x's type and on its device.
 at::Tensor frame_mask(const at::Tensor& x, const std::vector<int64_t>& lengths);
 

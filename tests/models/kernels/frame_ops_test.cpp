@@ -57,6 +57,21 @@ TEST(FrameOps, GatedRowsEqualTheirDefinition) {
   }
 }
 
+TEST(FrameOps, AffineRowsEqualTheirDefinition) {
+  const int64_t frames = 3, channels = 21;
+  const auto x = noise(63, 1), scale = noise(21, 2), shift = noise(21, 3);
+  for (Activation activation : {Activation::kNone, Activation::kRelu, Activation::kSilu}) {
+    const FrameEpilogue epilogue{activation, Dropout::of(0.25, 77), 3};
+    std::vector<double> y(63);
+    affine_forward({x.data(), scale.data(), shift.data(), frames, channels, epilogue}, y.data());
+    for (int64_t i = 0; i < 63; ++i) {
+      const bool is_kept = survives(epilogue.dropout, static_cast<uint32_t>(3 * channels + i));
+      const double z = activated(activation, x[i] * scale[i % 21] + shift[i % 21]);
+      EXPECT_NEAR(y[i], is_kept ? z / 0.75 : 0.0, 1e-14);
+    }
+  }
+}
+
 TEST(FrameOps, DropoutKeepsTheExpectationAndItsRate) {
   const uint64_t seed = 20240607;
   SCOPED_TRACE(testing::Message() << "seed " << seed);
