@@ -140,7 +140,7 @@ class CostMeasurement {
     cost_.whole_s = median(whole);
   }
 
-  // The best of many: nothing that the model multiplies can be much faster.
+  // The best of many: what the model's matrix products can come near to.
   double product_flops_per_s() const {
     constexpr int64_t kFrames = 3000, kChannels = 256;
     constexpr int kTries = 40;

@@ -38,7 +38,7 @@ std::vector<TextTable::Column> columns(const ModelCost& cost) {
   if (cost.frame_ms > 0) all.push_back({"field ms"});
   for (const char* title : {"parameters", "MFLOP", "kept MiB"}) all.push_back({title});
   if (cost.passes > 0)
-    for (const char* title : {"forward ms", "backward ms", "time %", "GFLOP/s", "of limit %"}) all.push_back({title});
+    for (const char* title : {"forward ms", "backward ms", "time %", "GFLOP/s", "of product %"}) all.push_back({title});
   return all;
 }
 
@@ -89,12 +89,13 @@ StageCost sum_of(const ModelCost& cost) {
 
 std::string times_text(const ModelCost& cost) {
   const double difference = cost.stages_s() / cost.whole_s - 1;
-  std::string text = concat(
-      "times: medians of ", cost.passes, " passes; ", cost.threads, cost.threads == 1 ? " thread, " : " threads, ",
-      cost.precision, "; limit: ", number(cost.product_flops_per_s / 1e9, 1),
-      " GFLOP/s, a product of 3000 x 256 by 256 x 256\n", "a whole step (forward, loss, backward) takes ",
-      number(1000 * cost.whole_s, 2), " ms; the rows add up to ", number(1000 * cost.stages_s(), 2), " ms, ",
-      number(100 * std::abs(difference), 1), " % ", difference < 0 ? "less" : "more");
+  std::string text = concat("times: medians of ", cost.passes, " passes; ", cost.threads,
+                            cost.threads == 1 ? " thread, " : " threads, ", cost.precision,
+                            "; of product: of what a product of 3000 x 256 by 256 x 256 reaches, ",
+                            number(cost.product_flops_per_s / 1e9, 1), " GFLOP/s (a convolution may be faster)\n",
+                            "a whole step (forward, loss, backward) takes ", number(1000 * cost.whole_s, 2),
+                            " ms; the rows add up to ", number(1000 * cost.stages_s(), 2), " ms, ",
+                            number(100 * std::abs(difference), 1), " % ", difference < 0 ? "less" : "more");
   if (std::abs(difference) <= kAgreement) return text + "\n";
   return text + concat(": more than ", number(100 * kAgreement, 0), " % apart; was the machine busy? measure again\n");
 }

@@ -18,6 +18,9 @@ ProbeTarget ProbeTarget::open(const std::string& path, const std::vector<std::st
     throw ConfigError("--set: expected a configuration (*.yaml) to change; found the checkpoint ", path);
   const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(path, -1), false);
   target.model = Model::from_checkpoint(checkpoint);
+  target.config = std::make_unique<Config>(
+      Config::parse(checkpoint.files.at("config.yaml"), (checkpoint.path / "config.yaml").string()));
+  target.options = RunOptions::from(*target.config, path);
   return target;
 }
 

@@ -11,8 +11,8 @@
 namespace rehearse {
 
 struct ProbeTarget {
-  std::unique_ptr<Config> config;  // null: of a checkpoint
-  RunOptions options;              // the defaults: of a checkpoint
+  std::unique_ptr<Config> config;  // of a checkpoint, as its run had it
+  RunOptions options;
   std::unique_ptr<Model> model;
 
   // `path`: a configuration (*.yaml, *.yml), or a checkpoint or run folder, which takes no overrides.
