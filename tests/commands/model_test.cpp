@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/data/text/text_support.h"
@@ -82,6 +83,18 @@ TEST_F(ModelVerbs, TextsWithMoreTokensThanFramesAreAWarning) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr(" have more tokens and adjacent repeats than output frames, one every 320 ms"));
   EXPECT_THAT(result.out, HasSubstr("lower the stride, or make a vocabulary of longer pieces"));
+}
+
+TEST_F(ModelVerbs, WithoutTextsAStrideAboveFourIsMuchForLetters) {
+  std::ofstream(path("empty.jsonl")) << "";
+  for (const int factor : {4, 8}) {
+    const ProcessResult result =
+        run_rehearse({"model", config(), "--no-times", "--set", "data.train=[" + path("empty.jsonl") + "]", "--set",
+                      "model.blocks.0.factor=" + std::to_string(factor)});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.out.find("a stride of 8 is much for a vocabulary of letters") != std::string::npos, factor == 8)
+        << result.out;
+  }
 }
 
 TEST_F(ModelVerbs, BenchInferMeasuresAConfigurationAndACheckpoint) {

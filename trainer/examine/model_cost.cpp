@@ -85,10 +85,9 @@ class CostMeasurement {
     around(num_stages, false, [&] { loss = probe_.loss(inputs[num_stages]); });
     around(num_stages, true, [&] { loss.backward(); });
     for (size_t i = num_stages; i-- > 0;) {
-      const at::Tensor slope = inputs[i + 1].x.grad();
-      inputs.pop_back();
-      around(i, true, [&] {
-        torch::autograd::backward({outputs[i].x}, {slope});
+      around(i, true, [&] {  // what it frees is part of its time, as in a whole step
+        torch::autograd::backward({outputs[i].x}, {inputs[i + 1].x.grad()});
+        inputs.pop_back();
         outputs.pop_back();
       });
     }
