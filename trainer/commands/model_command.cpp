@@ -28,13 +28,17 @@ class ModelCommand : public Command {
         ->check(whole_between(1, 1 << 20));
     app.add_option("--threads", request_.threads, "of the CPU; without it as training has them")
         ->check(whole_between(1, 4096));
-    app.add_flag("!--no-times", request_.has_times, "measure nothing: shapes, fields and counts alone");
+    app.add_flag("--no-times", counts_only_, "measure nothing: shapes, fields and counts alone");
     app.add_option("--json", request_.json_path, "write all figures here");
   }
-  int run() override { return model_cost(request_); }
+  int run() override {
+    request_.has_times = !counts_only_;
+    return model_cost(request_);
+  }
 
  private:
   ModelCostRequest request_;
+  bool counts_only_ = false;
 };
 
 REHEARSE_COMMAND("model", ModelCommand);
