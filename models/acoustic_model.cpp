@@ -27,8 +27,13 @@ Sequence AcousticModel::forward(const Sequence& features, const ForwardContext& 
   REHEARSE_CHECK(!context.is_training || context.ids.size() == features.lengths.size(),
                  "dropout is keyed by utterance id: one per utterance");
   Sequence sequence = features;
-  for (NamedBlock& named : blocks_) sequence = named.block->forward(sequence, context);
-  return {mixed_linear(context, sequence.x, head_weight_, head_bias_), sequence.lengths};
+  for (size_t stage = 0; stage < num_stages(); ++stage) sequence = forward_stage(stage, sequence, context);
+  return sequence;
+}
+
+Sequence AcousticModel::forward_stage(size_t stage, const Sequence& input, const ForwardContext& context) {
+  if (stage < blocks_.size()) return blocks_[stage].block->forward(input, context);
+  return {mixed_linear(context, input.x, head_weight_, head_bias_), input.lengths};
 }
 
 int64_t AcousticModel::output_length(int64_t frames) const {
@@ -57,13 +62,15 @@ int64_t AcousticModel::num_parameters() const {
 
 std::vector<AcousticModel::BlockSummary> AcousticModel::summary(int64_t frames) const {
   std::vector<BlockSummary> rows;
+  int64_t stride = 1;
   for (const NamedBlock& named : blocks_) {
     const int64_t next = named.block->output_length(frames);
-    rows.push_back(
-        {named.name, named.type, frames, next, named.block->output_channels(), num_parameters_below(named.name)});
+    stride *= named.block->stride();
+    rows.push_back({named.name, named.type, frames, next, named.block->output_channels(),
+                    num_parameters_below(named.name), stride});
     frames = next;
   }
-  rows.push_back({"head", "ctc", frames, frames, num_classes_, num_parameters_below("head")});
+  rows.push_back({"head", "ctc", frames, frames, num_classes_, num_parameters_below("head"), stride});
   return rows;
 }
 

@@ -28,6 +28,7 @@ class AcousticModel {
     int64_t output_frames = 0;
     int64_t output_channels = 0;
     int64_t num_parameters = 0;
+    int64_t total_stride = 1;  // frames of the features for one of the output
   };
 
   // Reads the map `model`.
@@ -35,6 +36,10 @@ class AcousticModel {
 
   // features [B, T, F], zero beyond lengths -> logits [B, T', V]; frames of the logits beyond lengths mean nothing.
   Sequence forward(const Sequence& features, const ForwardContext& context);
+
+  // The same step by step: stage i is block i, the last one is the head.
+  size_t num_stages() const { return blocks_.size() + 1; }
+  Sequence forward_stage(size_t stage, const Sequence& input, const ForwardContext& context);
 
   int64_t output_length(int64_t frames) const;  // exact
   int64_t stride() const;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "models/observed_cost.h"
 #include "models/ops/block_product.h"
 #include "models/ops/product.h"
 #include "models/torch_prelude.h"
@@ -25,6 +26,7 @@ struct Layout {
   int64_t rows() const { return batch * rows_each(); }
   int64_t step() const { return stride * inputs; }
   int64_t taps() const { return kernel * inputs; }
+  double flops() const { return 2.0 * static_cast<double>(batch * output_frames() * outputs * taps()); }
 
   static Layout of(at::IntArrayRef x, at::IntArrayRef weight, int64_t stride) {
     return {x[0], x[1], x[2], weight[0], weight[1], stride};
@@ -115,6 +117,7 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, int64_t stride,
                             bool is_rounded) {
     const Layout layout = Layout::of(x.sizes(), weight.sizes(), stride);
+    REHEARSE_COUNTS_FLOPS(layout.flops());
     const at::Tensor padded = padded_copy(x, layout);
     context->save_for_backward({padded, weight});
     context->saved_data["stride"] = stride;
@@ -128,6 +131,8 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
     const Layout layout = Layout::of(shape, saved[1].sizes(), context->saved_data["stride"].toInt());
     const at::Tensor slopes = slopes_in_rows(gradients[0].contiguous(), layout);
     const bool is_rounded = context->saved_data["is_rounded"].toBool();
+    REHEARSE_COUNTS_FLOPS(layout.flops() * (static_cast<int>(context->needs_input_grad(0)) +
+                                            static_cast<int>(context->needs_input_grad(1))));
     at::Tensor dx, dweight;
     if (context->needs_input_grad(0)) dx = grad_input(slopes, saved[1], layout, is_rounded);
     if (context->needs_input_grad(1)) {

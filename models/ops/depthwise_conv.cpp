@@ -1,4 +1,5 @@
 #include "models/kernels/depthwise.h"
+#include "models/observed_cost.h"
 #include "models/ops/batch_pieces.h"
 #include "models/ops/device_ops.h"
 #include "models/ops/fused_ops.h"
@@ -28,6 +29,10 @@ struct DepthwiseCall : torch::CustomClassHolder {
     constexpr int64_t kLine = 16;
     const int64_t share = shape.channels / at::get_num_threads() / kLine * kLine;
     return std::clamp(share, kLine, kChannelsEach);
+  }
+  // Of one product of the result's size with the taps.
+  double flops(const at::Tensor& x) const {
+    return 2.0 * static_cast<double>(x.size(0) * shape.output_frames(x.size(1)) * x.size(2) * shape.kernel);
   }
   int64_t num_groups() const { return (shape.channels + kChannelsEach - 1) / kChannelsEach; }
   ChannelRange range(int64_t group) const {
@@ -66,6 +71,7 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
   static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                                const c10::intrusive_ptr<DepthwiseCall>& call) {
     const DepthwiseShape& shape = call->shape;
+    REHEARSE_COUNTS_FLOPS(call->flops(x));
     context->save_for_backward({x, weight});
     context->saved_data["call"] = c10::IValue::make_capsule(call);
     context->set_materialize_grads(false);
@@ -93,6 +99,7 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
     const at::Tensor dy = gradients[0].contiguous();
     at::Tensor base = gradients[1], dx, dweight;
     const bool wants_dx = context->needs_input_grad(0), wants_dweight = context->needs_input_grad(1);
+    REHEARSE_COUNTS_FLOPS(call.flops(x) * (static_cast<int>(wants_dx) + static_cast<int>(wants_dweight)));
     if (!x.is_cpu()) {
       if (wants_dx) dx = device_depthwise_grad_input(x, weight, dy, call.lengths, call.shape);
       if (wants_dx && base.defined()) dx = dx + base;

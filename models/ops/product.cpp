@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "models/kernels/transpose.h"
+#include "models/observed_cost.h"
 #include "models/ops/block_product.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/error.h"
@@ -43,10 +44,15 @@ Operand transposed(const at::Tensor& weight, bool is_rounded) {
   return Operand::of_transpose(rows_of(weight), weight.size(1), weight.size(0), is_rounded);
 }
 
+double flops(const at::Tensor& x, const at::Tensor& weight) {
+  return 2.0 * static_cast<double>(x.size(0)) * static_cast<double>(weight.numel());
+}
+
 struct ProductFunction : torch::autograd::Function<ProductFunction> {
   // x [R, I], weight [O, I]
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, bool is_rounded,
                             ProductOperands* operands) {
+    REHEARSE_COUNTS_FLOPS(flops(x, weight));
     context->save_for_backward({x, weight});
     context->saved_data["is_rounded"] = is_rounded;
     return multiplied(x, operands ? operands->transposed(weight, is_rounded) : transposed(weight, is_rounded));
@@ -58,6 +64,8 @@ struct ProductFunction : torch::autograd::Function<ProductFunction> {
     const at::Tensor dy = in_rows(gradients[0]);
     const int64_t outputs = weight.size(0), inputs = weight.size(1);
     at::Tensor dx, dweight;
+    REHEARSE_COUNTS_FLOPS(flops(x, weight) * (static_cast<int>(context->needs_input_grad(0)) +
+                                              static_cast<int>(context->needs_input_grad(1))));
     if (context->needs_input_grad(0)) dx = multiplied(dy, Operand::of(rows_of(weight), outputs, inputs, is_rounded));
     if (context->needs_input_grad(1)) {
       dweight = at::empty(weight.sizes(), weight.options());

@@ -51,8 +51,8 @@ TEST(CommandLine, TheVersionSaysHowTheProgramWasBuilt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Verb,
-                         ::testing::Values("train", "check", "doctor", "evaluate", "transcribe", "checkpoint",
-                                           "tokenizer", "import", "pack", "report", "synth"),
+                         ::testing::Values("train", "check", "doctor", "model", "bench", "evaluate", "transcribe",
+                                           "checkpoint", "tokenizer", "import", "pack", "report", "synth"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(NumberOptions, SayWhatWasExpectedAndFound) {

@@ -90,6 +90,23 @@ class Findings {
   virtual void refuse(int exit_code, const std::string& line) = 0;
 };
 
+// What a task's model is looked at with: a batch of noise in the shape of its examples.
+struct ProbeRequest {
+  int64_t batch = 0;              // 0: as many examples as `budget` holds, at least one
+  double budget = 1;              // the unit of Dataset::cost
+  std::optional<double> seconds;  // of an example; ConfigError where examples have no duration
+};
+struct Probe {
+  class AcousticModel* model = nullptr;             // the task's own
+  Sequence input;                                   // of its first block, [B, T, C]
+  std::function<at::Tensor(const Sequence&)> loss;  // summed, of what its head gives
+  // An evaluation of the same batch from what the task is given (samples, pixels): [B, T', V]. Records what the
+  // caller's gradient mode says.
+  std::function<at::Tensor(Precision)> answer;
+  double cost = 1;      // of one example
+  double frame_ms = 0;  // between frames of `input`; 0: they are no time
+};
+
 // Which rows of the parameters below `prefix` a model with another output takes from a checkpoint.
 struct RowMap {
   std::string prefix;
@@ -163,6 +180,10 @@ class Task {
   virtual std::vector<std::vector<std::string>> describe() const { return {}; }
   virtual std::string describe_note() const { return ""; }
   virtual bool examine(Findings& /*findings*/, int /*threads*/, const std::string& /*list_path*/) { return true; }
+  // For `rehearse model` and `bench infer`; nothing: the task's model is not one of blocks. On the CPU.
+  virtual std::optional<Probe> probe(const ProbeRequest& /*request*/) { return std::nullopt; }
+  // Where the model does not suit what is to be learned, whatever the machine.
+  virtual std::vector<std::string> model_doubts() { return {}; }
   virtual void judge_learning(const ExampleSet& /*training*/, uint64_t /*parameters*/, Findings& /*findings*/) {}
 };
 

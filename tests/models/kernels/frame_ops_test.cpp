@@ -1,11 +1,10 @@
-#include "models/kernels/frame_ops.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "models/kernels/batch_norm.h"
 #include "trainer/base/random.h"
 
 namespace rehearse {
@@ -54,6 +53,21 @@ TEST(FrameOps, GatedRowsEqualTheirDefinition) {
     std::vector<double> y(63);
     gated_forward({x.data(), gate.data(), residual.data(), frames, channels, {activation, {}, 0}}, y.data());
     for (int64_t i = 0; i < 63; ++i) EXPECT_NEAR(y[i], activated(activation, x[i] * gate[i % 21] + residual[i]), 1e-14);
+  }
+}
+
+TEST(FrameOps, ScaledRowsEqualTheirDefinition) {
+  const int64_t frames = 3, channels = 21;
+  const auto x = noise(63, 1), scale = noise(21, 2), shift = noise(21, 3);
+  for (Activation activation : {Activation::kNone, Activation::kRelu, Activation::kSilu}) {
+    const FrameEpilogue epilogue{activation, Dropout::of(0.25, 77), 3};
+    std::vector<double> y(63);
+    scaled_forward({x.data(), scale.data(), shift.data(), nullptr, nullptr, frames, channels, epilogue}, y.data());
+    for (int64_t i = 0; i < 63; ++i) {
+      const bool is_kept = survives(epilogue.dropout, static_cast<uint32_t>(3 * channels + i));
+      const double z = activated(activation, x[i] * scale[i % 21] + shift[i % 21]);
+      EXPECT_NEAR(y[i], is_kept ? z / 0.75 : 0.0, 1e-14);
+    }
   }
 }
 

@@ -110,6 +110,26 @@ std::string KeypointsTask::describe_note() const {
   return concat("lengths are rows of a picture; ", form_text(layout_));
 }
 
+std::optional<Probe> KeypointsTask::probe(const ProbeRequest& request) {
+  if (request.seconds)
+    throw ConfigError("--seconds: expected none, pictures have no duration; found ", *request.seconds);
+  const int64_t size = request.batch > 0 ? request.batch : std::max<int64_t>(1, static_cast<int64_t>(request.budget));
+  auto pixels = std::make_shared<std::vector<float>>(static_cast<size_t>(size) * layout_.num_pixels());
+  for (size_t i = 0; i < pixels->size(); ++i) (*pixels)[i] = static_cast<float>(RandomKey(1).uniform(i));
+  Probe probe;
+  probe.model = &model_;
+  const int64_t height = layout_.height, width = layout_.width;
+  const at::Tensor pictures = at::from_blob(pixels->data(), {size, height, width}, at::kFloat).clone();
+  probe.input = {pictures, std::vector<int64_t>(static_cast<size_t>(size), height)};
+  probe.loss = [](const Sequence& output) { return (output.x - 0.5).square().sum(); };
+  probe.answer = [this, pixels](Precision precision) {
+    ForwardContext context;
+    context.precision = precision;
+    return coordinates(*pixels, context);
+  };
+  return probe;
+}
+
 bool KeypointsTask::examine(Findings& findings, int /*threads*/, const std::string& list_path) {
   findings.title("Pictures");
   const KeypointsSet set(training_records(), augment_, seed_);

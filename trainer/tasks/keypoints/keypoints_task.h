@@ -53,6 +53,7 @@ class KeypointsTask : public Task {
   std::string picture(const ExampleSet& set, const ExampleScore& score) override;
   std::vector<std::vector<std::string>> describe() const override;
   std::string describe_note() const override;
+  std::optional<Probe> probe(const ProbeRequest& request) override;
   bool examine(Findings& findings, int threads, const std::string& list_path) override;
 
   const images::FaceLayout& layout() const { return layout_; }

@@ -1,7 +1,11 @@
-// What doctor hears about a run's speech: every line, every text, every file, and whether CTC can spell the texts.
+// What doctor hears about a run's speech: every line, every text, every file, and whether CTC can spell the texts; and
+// the noise that a speech model is looked at with.
 #include <algorithm>
+#include <cmath>
 
 #include "data/speech/overlap.h"
+#include "models/kernels/ctc/ctc_length.h"
+#include "models/ops/ctc_loss.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/files.h"
 #include "trainer/base/text/printable.h"
@@ -74,7 +78,77 @@ void add_lines(const std::string& manifest, const Normalizer& normalizer, std::v
   }
 }
 
+std::shared_ptr<SpeechBatch> noise_of(int64_t size, double seconds) {
+  auto batch = std::make_shared<SpeechBatch>();
+  batch->draws.resize(static_cast<size_t>(size));
+  batch->max_samples = static_cast<int64_t>(seconds * SpeechTask::kSampleRateHz);
+  batch->num_samples.assign(batch->size(), batch->max_samples);
+  batch->samples.resize(static_cast<size_t>(size * batch->max_samples));
+  for (size_t i = 0; i < batch->samples.size(); ++i)
+    batch->samples[i] = static_cast<float>(0.2 * RandomKey(1).uniform(i) - 0.1);
+  return batch;
+}
+
+// No token twice in a row where there are several.
+std::vector<int32_t> noise_text(uint64_t seed, size_t length, int vocabulary) {
+  std::vector<int32_t> tokens;
+  for (size_t i = 0; i < length; ++i) {
+    const auto step =
+        static_cast<int32_t>(1 + RandomKey(seed).below(static_cast<uint64_t>(std::max(1, vocabulary - 1)), i));
+    tokens.push_back(((tokens.empty() ? 0 : tokens.back()) + step) % vocabulary);
+  }
+  return tokens;
+}
+
 }  // namespace
+
+std::optional<Probe> SpeechTask::probe(const ProbeRequest& request) {
+  constexpr double kSeconds = 15, kTokensPerSecond = 10;
+  Probe probe;
+  probe.model = &model_;
+  probe.cost = request.seconds.value_or(kSeconds);
+  probe.frame_ms = 1000 * seconds_per_frame() / static_cast<double>(model_.stride());
+  const auto fitting = static_cast<int64_t>(request.budget / probe.cost);
+  const auto batch = noise_of(request.batch > 0 ? request.batch : std::max<int64_t>(1, fitting), probe.cost);
+  const at::Tensor samples =
+      at::from_blob(batch->samples.data(), {static_cast<int64_t>(batch->size()), batch->max_samples}, at::kFloat);
+  const FeatureBatch features = features_->compute(samples, batch->num_samples);
+  probe.input = {features.x, features.lengths};
+  const double most = static_cast<double>(model_.output_length(features.lengths[0])) / 2;
+  const auto length = static_cast<size_t>(std::clamp(kTokensPerSecond * probe.cost, 1.0, std::max(1.0, most)));
+  std::vector<std::vector<int32_t>> texts;
+  for (uint64_t b = 0; b < batch->size(); ++b) texts.push_back(noise_text(b, length, tokenizer_->size()));
+  probe.loss = [this, texts](const Sequence& logits) {
+    return ctc_loss(logits.x, logits.lengths, texts, model_.blank(), std::vector<double>(texts.size(), 1)).sum;
+  };
+  probe.answer = [this, batch](Precision precision) {
+    ForwardContext context;
+    context.precision = precision;
+    return logits(*batch, context).x;
+  };
+  return probe;
+}
+
+// By the training texts where they are there: their tokens and adjacent repeats against the model's own frames.
+std::vector<std::string> SpeechTask::model_doubts() {
+  std::vector<SpokenLine> lines;
+  for (const std::string& path : data_.train)
+    if (fs::is_regular_file(path)) add_lines(path, normalizer_, lines);
+  const std::string remedy = "; lower the stride, or make a vocabulary of longer pieces: rehearse tokenizer --kind bpe";
+  if (lines.empty()) {
+    if (model_.stride() <= 4 || tokenizer_->file_name() != "tokenizer.txt") return {};
+    return {concat("a stride of ", model_.stride(), " is much for a vocabulary of letters: above 4, texts spoken fast",
+                   " have more letters than output frames (a rule of thumb, no training text is here)", remedy)};
+  }
+  size_t lost = 0;
+  for (const SpokenLine& line : lines)
+    lost += ctc_frames_needed(tokenizer_->encode(line.text)) > output_frames(line.duration_s) ? 1 : 0;
+  if (lost == 0) return {};
+  return {concat(lost, " of ", lines.size(), " training texts (",
+                 std::round(1000.0 * static_cast<double>(lost) / static_cast<double>(lines.size())) / 10,
+                 " %) have more tokens and adjacent repeats than output frames, one every ", 1000 * seconds_per_frame(),
+                 " ms: CTC learns nothing from them", remedy)};
+}
 
 bool SpeechTask::examine(Findings& findings, int threads, const std::string& list_path) {
   Checks train, valid;
