@@ -31,7 +31,14 @@ Sequence AcousticModel::forward(const Sequence& features, const ForwardContext& 
   return sequence;
 }
 
-Sequence AcousticModel::forward_stage(size_t stage, const Sequence& input, const ForwardContext& context) {
+void AcousticModel::keep_weights() {
+  kept_weights_ = std::make_shared<RoundedWeights>();
+}
+
+Sequence AcousticModel::forward_stage(size_t stage, const Sequence& input, const ForwardContext& asked) {
+  ForwardContext context = asked;
+  if (kept_weights_ && !context.is_training && !at::GradMode::is_enabled() && !context.rounded_weights)
+    context.rounded_weights = kept_weights_.get();
   if (stage < blocks_.size()) return blocks_[stage].block->forward(input, context);
   return {mixed_linear(context, input.x, head_weight_, head_bias_), input.lengths};
 }

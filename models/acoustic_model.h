@@ -41,6 +41,9 @@ class AcousticModel {
   size_t num_stages() const { return blocks_.size() + 1; }
   Sequence forward_stage(size_t stage, const Sequence& input, const ForwardContext& context);
 
+  // From here on no weight changes: passes in evaluation without a gradient keep what they make of weights.
+  void keep_weights();
+
   int64_t output_length(int64_t frames) const;  // exact
   int64_t stride() const;
   int64_t num_classes() const { return num_classes_; }
@@ -61,6 +64,7 @@ class AcousticModel {
   int64_t num_parameters_below(const std::string& name) const;
 
   ParameterStore store_;
+  std::shared_ptr<RoundedWeights> kept_weights_;
   std::vector<NamedBlock> blocks_;
   int64_t num_classes_;
   at::Tensor head_weight_;  // [V, C]

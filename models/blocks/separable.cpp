@@ -15,6 +15,7 @@ class SeparableBlock : public Block {
     int64_t channels = 256;
     int64_t kernel = 13;
     int64_t stride = 1;
+    bool strides_last = false;  // stride_at: last
     int64_t dilation = 1;
     int64_t repeat = 1;
     int64_t squeeze_excite = 8;
@@ -28,6 +29,7 @@ class SeparableBlock : public Block {
       options.channels = node.integer("channels", options.channels, {1, 1 << 16});
       options.kernel = odd_kernel_from(node, options.kernel);
       options.stride = node.integer("stride", options.stride, {1, 64});
+      options.strides_last = node.choice("stride_at", "first", {"first", "last"}) == "last";
       options.dilation = node.integer("dilation", options.dilation, {1, 64});
       options.repeat = node.integer("repeat", options.repeat, {1, 32});
       options.squeeze_excite = node.integer("squeeze_excite", options.squeeze_excite, {0, 1024});
@@ -50,7 +52,7 @@ class SeparableBlock : public Block {
     int64_t channels = context.input_channels;
     for (int64_t r = 0; r < options.repeat; ++r) {
       Repeat repeat;
-      repeat.stride = r == 0 ? options.stride : 1;
+      repeat.stride = r == (options.strides_last ? options.repeat - 1 : 0) ? options.stride : 1;
       repeat.depthwise =
           store.weight(concat(name, "depthwise.", r, ".weight"), {options.kernel, channels}, options.kernel);
       repeat.pointwise = store.weight(concat(name, "pointwise.", r, ".weight"), {options.channels, channels}, channels);

@@ -165,7 +165,7 @@ struct BatchNormFunction : torch::autograd::Function<BatchNormFunction> {
     const Scaling by{saved[1], saved[2], saved[3], saved[4]};
     const at::Tensor dy = gradients[0].contiguous();
     const at::Tensor own = slope_sums(saved[0], dy, by, call);
-    at::Tensor sums = own.to(at::kDouble);
+    at::Tensor sums = own.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);  // own stays this rank's
     if (call.all_reduce_sum) call.all_reduce_sum(sums);
     const at::Tensor means = (sums / call.moments.count).to(own.scalar_type()).contiguous();
     return {slope_of_input(saved[0], dy, by, means, call), own[1], own[0], at::Tensor()};

@@ -68,10 +68,12 @@ void copy_used(const Layout& a, const float* rows, int64_t first, int64_t count,
   }
 }
 
-at::Tensor convolved(const at::Tensor& padded, const at::Tensor& weight, const Layout& a, bool is_rounded) {
+at::Tensor convolved(const at::Tensor& padded, const at::Tensor& weight, const Layout& a, bool is_rounded,
+                     ProductOperands* operands) {
   constexpr int64_t kRowsEach = 256;
   const Operand taps =
-      Operand::of_transpose({weight.const_data_ptr<float>(), a.taps()}, a.taps(), a.outputs, is_rounded);
+      operands ? operands->transposed(weight.view({a.outputs, a.taps()}), is_rounded)
+               : Operand::of_transpose({weight.const_data_ptr<float>(), a.taps()}, a.taps(), a.outputs, is_rounded);
   at::Tensor y = at::empty({a.batch, a.output_frames(), a.outputs}, padded.options());
   const float* from = padded.const_data_ptr<float>();
   float* to = y.mutable_data_ptr<float>();
@@ -115,7 +117,7 @@ at::Tensor grad_input(const at::Tensor& slopes, const at::Tensor& weight, const 
 
 struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, int64_t stride,
-                            bool is_rounded) {
+                            bool is_rounded, ProductOperands* operands) {
     const Layout layout = Layout::of(x.sizes(), weight.sizes(), stride);
     REHEARSE_COUNTS_FLOPS(layout.flops());
     const at::Tensor padded = padded_copy(x, layout);
@@ -123,7 +125,7 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
     context->saved_data["stride"] = stride;
     context->saved_data["is_rounded"] = is_rounded;
     context->saved_data["shape"] = x.sizes().vec();
-    return convolved(padded, weight, layout, is_rounded);
+    return convolved(padded, weight, layout, is_rounded, operands);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
@@ -146,15 +148,17 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
                            {dweight.mutable_data_ptr<float>(), layout.taps()}},
                           is_rounded);
     }
-    return {dx, dweight, at::Tensor(), at::Tensor()};
+    return {dx, dweight, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, int64_t stride, bool is_rounded) {
+at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, int64_t stride, bool is_rounded,
+                       ProductOperands* operands) {
   REHEARSE_CHECK(multiplies_by_blocks(x, is_rounded), "libtorch has convolutions of its own for everything else");
-  return ConvolutionFunction::apply(x.contiguous(), weight.contiguous(), stride, is_rounded);
+  return ConvolutionFunction::apply(x.contiguous(), weight.contiguous(), stride, is_rounded,
+                                    ProductOperands::fit_for(operands, weight));
 }
 
 }  // namespace rehearse

@@ -16,6 +16,10 @@ bool is_rounded_by_blocks(const ForwardContext& context, const at::Tensor& x) {
   return context.precision == Precision::kBfloat16 && multiplies_by_blocks(x, /*is_rounded=*/true);
 }
 
+ProductOperands* operands_of(const ForwardContext& context) {
+  return context.rounded_weights ? &context.rounded_weights->operands() : nullptr;
+}
+
 }  // namespace
 
 at::Tensor rounded(const ForwardContext& context, const at::Tensor& x) {
@@ -38,17 +42,18 @@ at::Tensor RoundedWeights::operator()(const at::Tensor& weight, at::ScalarType t
 at::Tensor mixed_linear(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight,
                         const at::Tensor& bias) {
   const bool is_rounded = is_rounded_by_blocks(context, x);
-  ProductOperands* operands = context.rounded_weights ? &context.rounded_weights->operands() : nullptr;
-  if (is_rounded || context.precision == Precision::kFull) return product(x, weight, bias, is_rounded, operands);
+  if (is_rounded || context.precision == Precision::kFull)
+    return product(x, weight, bias, is_rounded, operands_of(context));
   return at::linear(rounded(context, x), rounded_weight(context, weight), rounded_weight(context, bias))
       .to(x.scalar_type());
 }
 
 // Otherwise as a two-dimensional convolution of height 1: both views are already channels-last, so nothing is copied.
 at::Tensor mixed_conv(const ForwardContext& context, const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
-  if (is_rounded_by_blocks(context, x)) return convolution(x, weight, stride, /*is_rounded=*/true);
+  if (is_rounded_by_blocks(context, x))
+    return convolution(x, weight, stride, /*is_rounded=*/true, operands_of(context));
   const at::Tensor frames = rounded(context, x), kernel = rounded_weight(context, weight);
-  if (multiplies_by_blocks(frames, false)) return convolution(frames, kernel, stride);
+  if (multiplies_by_blocks(frames, false)) return convolution(frames, kernel, stride, false, operands_of(context));
   const at::Tensor image = frames.transpose(1, 2).unsqueeze(2);    // [B, I, 1, T]
   const at::Tensor taps = kernel.permute({0, 2, 1}).unsqueeze(2);  // [O, I, 1, K]
   const at::Tensor y =

@@ -131,7 +131,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
     REHEARSE_CHECK(!is_rounded, "only blocks round their operands");
     return at::linear(x, weight, bias);
   }
-  if (!weight.is_leaf() || !weight.is_contiguous()) operands = nullptr;  // its place may soon be another's
+  operands = ProductOperands::fit_for(operands, weight);
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = weight.size(0);
   const at::Tensor rows = in_rows(x.reshape({-1, weight.size(1)}));

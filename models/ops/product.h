@@ -36,7 +36,10 @@ bool multiplies_by_blocks(const at::Tensor& x, bool is_rounded);
 class ProductOperands {
  public:
   void clear() { by_place_.clear(); }
-  // Of the transpose of weight [O, K], by the place of its values.
+  // Of the transpose of weight [O, K], by the place of its values; null for one whose place may soon be another's.
+  static ProductOperands* fit_for(ProductOperands* operands, const at::Tensor& weight) {
+    return weight.is_leaf() && weight.is_contiguous() ? operands : nullptr;
+  }
   const Operand& transposed(const at::Tensor& weight, bool is_rounded);
 
  private:
@@ -50,6 +53,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 
 // x [B, T, I], weight [O, K, I] -> [B, T', O] with K / 2 zeros on both sides, T' = ⌊(T − 1) / stride⌋ + 1;
 // differentiable. No row is copied for its taps: rows of the operand overlap. With blocks only.
-at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, int64_t stride, bool is_rounded = false);
+at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, int64_t stride, bool is_rounded = false,
+                       ProductOperands* operands = nullptr);
 
 }  // namespace rehearse

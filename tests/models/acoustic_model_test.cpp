@@ -1,5 +1,7 @@
 #include "models/acoustic_model.h"
 
+#include <filesystem>
+
 #include "tests/models/tensor_support.h"
 
 namespace rehearse {
@@ -31,22 +33,35 @@ TEST(AcousticModel, StatesStrideLengthsAndBlank) {
   EXPECT_EQ(logits.lengths, (std::vector<int64_t>{26, 13}));
 }
 
-// Kriman et al. 2020, table 1: 18.9 million with 64 features and 28 characters. Ours has one bias more in each `conv`.
-TEST(AcousticModel, QuartzNet15x5HasItsPublishedSize) {
-  const std::string common = "bias: false, squeeze_excite: 0, norm: batch";
-  std::string blocks =
-      "blocks:\n  - {type: separable, channels: 256, kernel: 33, stride: 2, residual: false, " + common + "}\n";
-  const std::pair<int, int> kGroups[] = {{256, 33}, {256, 39}, {512, 51}, {512, 63}, {512, 75}};
-  for (const auto& [channels, kernel] : kGroups)
-    for (int i = 0; i < 3; ++i)
-      blocks += concat("  - {type: separable, channels: ", channels, ", kernel: ", kernel,
-                       ", repeat: 5, shortcut: projected, ", common, "}\n");
-  blocks += "  - {type: separable, channels: 512, kernel: 87, dilation: 2, residual: false, " + common + "}\n";
-  Config config =
-      Config::parse(blocks + "  - {type: conv, channels: 1024, kernel: 1, norm: batch}\nhead: {type: ctc}\n");
-  AcousticModel model(config.root(), {64, 29, 3, at::TensorOptions().dtype(at::kFloat), {}});
-  EXPECT_EQ(model.num_parameters(), 18'924'381 + 1024);
-  EXPECT_EQ(model.stride(), 2);
+struct Oracle {
+  const char* file;
+  int64_t classes;  // with the blank
+  double published;
+  double tolerance;
+  int64_t stride;
+};
+
+// Networks as their authors count them (configs/oracles/README.md).
+TEST(AcousticModel, PublishedNetworksHaveTheirPublishedSizes) {
+  const std::string folder = REHEARSE_SOURCE_DIR "/configs/oracles/";
+  const std::vector<Oracle> oracles = {{"quartznet_15x5.yaml", 29, 18'924'381, 1e-4, 2},
+                                       {"quartznet_5x5.yaml", 29, 6.7e6, 0.01, 2},
+                                       {"citrinet_256.yaml", 257, 9.8e6, 0.01, 8}};
+  for (const Oracle& oracle : oracles) {
+    Config config = Config::load(folder + oracle.file, {});
+    ConfigNode root = config.root();
+    const int64_t features = root.child("features").integer("channels", 80, {1, 1024});
+    AcousticModel model(root.child("model"), {features, oracle.classes, 3, at::TensorOptions().dtype(at::kFloat), {}});
+    const auto found = static_cast<double>(model.num_parameters());
+    EXPECT_NEAR(found / oracle.published, 1, oracle.tolerance) << oracle.file << ": " << model.num_parameters();
+    EXPECT_EQ(model.stride(), oracle.stride) << oracle.file;
+    const Sequence logits = model.forward(noise_batch({50, 80}, 80, features, 1, at::kFloat), {});
+    EXPECT_EQ(logits.lengths[1], model.output_length(80));
+    EXPECT_TRUE(logits.x.isfinite().all().item<bool>());
+  }
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) files += entry.path().extension() == ".yaml";
+  EXPECT_EQ(files, oracles.size()) << "every file of " << folder << " is counted";
 }
 
 TEST(AcousticModel, TheTableAddsUpToAllParameters) {
@@ -67,6 +82,19 @@ TEST(AcousticModel, EqualSeedsGiveEqualWeights) {
   for (size_t i = 0; i < a.parameters().size(); ++i)
     EXPECT_TRUE(a.parameters()[i].tensor.equal(b.parameters()[i].tensor));
   EXPECT_FALSE(a.parameters()[0].tensor.equal(c.parameters()[0].tensor));
+}
+
+TEST(AcousticModel, KeptWeightsAnswerTheSameBitForBit) {
+  Config first = Config::parse(kModel), second = Config::parse(kModel);
+  AcousticModel fresh = model_of(first), kept = model_of(second);
+  kept.keep_weights();
+  const at::NoGradGuard no_gradients;
+  const Sequence input = noise_batch({101, 50}, 101, 20, 1, at::kFloat);
+  for (const Precision precision : {Precision::kFull, Precision::kBfloat16, Precision::kFull}) {
+    ForwardContext context;
+    context.precision = precision;
+    for (int i = 0; i < 2; ++i) EXPECT_TRUE(kept.forward(input, context).x.equal(fresh.forward(input, context).x)) << i;
+  }
 }
 
 TEST(AcousticModel, TrainingWithoutIdsIsABug) {

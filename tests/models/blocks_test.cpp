@@ -28,6 +28,7 @@ std::vector<std::string> block_lines() {
   lines.push_back("{type: separable, channels: 18, kernel: 3, repeat: 3, dropout: 0.5, activation: silu}");
   lines.push_back("{type: separable, channels: 12, kernel: 3, shortcut: projected, bias: false, norm: batch}");
   lines.push_back("{type: separable, channels: 18, kernel: 3, stride: 2, shortcut: projected, activation: silu}");
+  lines.push_back("{type: separable, channels: 12, kernel: 3, repeat: 3, stride: 2, stride_at: last, norm: batch}");
   lines.push_back("{type: subsample, channels: 10, factor: 8, kernel: 5, norm: batch}");
   lines.push_back("{type: transformer, heads: 3, ff: 20, activation: relu}");
   for (const char* norm : {"layer", "group, norm_groups: 3", "batch", "none"}) {

@@ -179,7 +179,7 @@ TEST_F(Readme, EveryRecipeIsAWholeRunButForItsData) {
     EXPECT_EQ(run.exit_code, 0) << run.err;
     ++count;
   }
-  EXPECT_EQ(count, 3);
+  EXPECT_EQ(count, 5);
 }
 
 TEST_F(Clone, TheRawLineOfTheLaunchPageIsThatOfTheScript) {

@@ -105,6 +105,7 @@ nlohmann::json json_of(const InferFigures& figures, const InferBenchRequest& req
 int bench_in(const World& world, const InferBenchRequest& request) {
   at::set_num_threads(request.threads > 0 ? request.threads : world.fair_threads());
   ProbeTarget target = ProbeTarget::open(request.path, request.overrides);
+  target.model->task().keep_weights();
   const Probe probe = target.probe({request.batch, 1, request.seconds}, "bench infer");
   const TaskTerms& terms = target.model->task().terms();
   const InferFigures figures = measure(probe, request);

@@ -181,6 +181,8 @@ class Task {
   virtual std::string describe_note() const { return ""; }
   virtual bool examine(Findings& /*findings*/, int /*threads*/, const std::string& /*list_path*/) { return true; }
   // For `rehearse model` and `bench infer`; nothing: the task's model is not one of blocks. On the CPU.
+  // From here on no weight of the model changes: answers may keep what they make of weights.
+  virtual void keep_weights() {}
   virtual std::optional<Probe> probe(const ProbeRequest& /*request*/) { return std::nullopt; }
   // Where the model does not suit what is to be learned, whatever the machine.
   virtual std::vector<std::string> model_doubts() { return {}; }

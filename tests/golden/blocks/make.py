@@ -92,7 +92,8 @@ def subsample(p, prefix, x, lengths, o):
 def separable(p, prefix, x, lengths, o):
     shortcut, first_lengths, channels = x, lengths, o["channels"]
     for r in range(o["repeat"]):
-        stride, inputs, kernel = (o["stride"] if r == 0 else 1), x.shape[2], o["kernel"]
+        strided_one = o["repeat"] - 1 if o.get("stride_at") == "last" else 0
+        stride, inputs, kernel = (o["stride"] if r == strided_one else 1), x.shape[2], o["kernel"]
         taps = p(f"{prefix}depthwise.{r}.weight", kernel, inputs)
         y = F.conv1d(x.transpose(1, 2), taps.T[:, None], None, stride, o["dilation"] * (kernel - 1) // 2, o["dilation"], inputs)
         lengths = strided(lengths, stride)
@@ -201,6 +202,7 @@ CASES = {
 # here, where each has a stream of its own, and leaves all other files as they are.
 LATER_CASES = {
     "separable_residual_alone": {**SEPARABLE, "squeeze_excite": 0, "repeat": 2},
+    "separable_strided_last": {**SEPARABLE, "stride": 2, "stride_at": "last", "repeat": 3, "norm": "batch"},
     "transformer_relu": {**TRANSFORMER, "layers": 1, "heads": 4, "activation": "relu"},
     "conv2d_valid": {**CONV2D, "norm": "none"},
     "conv2d_same": {**CONV2D, "kernel": 3, "stride": 2, "padding": "same", "activation": "silu"},

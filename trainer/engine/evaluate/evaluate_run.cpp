@@ -90,6 +90,7 @@ int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest&
                                                    world.local_rank() == 0 ? Check::kChecksums : Check::kSizes);
   const auto model = Model::from_checkpoint(checkpoint, device.torch());
   Task& task = model->task();
+  task.keep_weights();
   const TrainingData training = TrainingData::of(checkpoint, [&] { return task.training_ids(); });
   EvaluationResult result;
   result.terms = &task.terms();

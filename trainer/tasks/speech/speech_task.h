@@ -56,6 +56,7 @@ class SpeechTask : public Task {
   std::vector<std::vector<std::string>> describe() const override;
   std::string describe_note() const override;
   bool examine(Findings& findings, int threads, const std::string& list_path) override;
+  void keep_weights() override { model_.keep_weights(); }
   std::optional<Probe> probe(const ProbeRequest& request) override;
   std::vector<std::string> model_doubts() override;
   void judge_learning(const ExampleSet& training, uint64_t parameters, Findings& findings) override;

@@ -115,6 +115,7 @@ int transcribe(const TranscribeRequest& request) {
     const Device device = Device::open(request.device, world, /*is_deterministic=*/true);
     const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(request.checkpoint, request.step), false);
     const auto model = Model::from_checkpoint(checkpoint, device.torch());
+    model->task().keep_weights();
     return transcribe_all(request, task_as<SpeechTask>(*model, "transcribe"));
   };
   return run_in_world({.body = body, .prepare = prepare});
