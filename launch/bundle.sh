@@ -9,14 +9,14 @@ launch/bundle.sh DIR [--limit MIB]: make DIR, which runs on another x86-64 machi
 
   DIR/run rehearse …           the program          DIR/run mpirun -n 2 DIR/bin/rehearse train …
   DIR/run gpu_check            every GPU test and the benchmarks of collectives; on a machine without a GPU it says so
-  --limit MIB                  largest size of DIR (60); larger is an error
+  --limit MIB                  largest size of DIR (120); larger is an error; as .tar.gz a bundle is about 40 MiB
 
 The bundle brings OpenMPI. NCCL is the one beside that machine's torch. REHEARSE_TORCH names its torch folder; else python3 is asked.
 EOT
 }
 stop() { printf 'bundle: %s\n' "$*" >&2; exit 2; }
 
-target="" limit=60
+target="" limit=120
 while (($#)); do
   case $1 in
     --limit) [[ ${2:-} =~ ^[0-9]+$ ]] || stop "--limit: expected MiB; found '${2:-}'"; limit=$2; shift ;;

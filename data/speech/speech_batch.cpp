@@ -89,18 +89,22 @@ SpeechLoading::~SpeechLoading() = default;
 
 std::unique_ptr<SpeechBatch> SpeechLoading::load(const MicroBatch& plan, const std::stop_token& stop) const {
   auto batch = std::make_unique<SpeechBatch>();
-  batch->corpus = &corpus_;
-  batch->sample_rate_hz = options_.sample_rate_hz;
-  batch->draws = plan.draws;
-  batch->positions = plan.positions;
+  load_into(*batch, plan, stop);
+  return batch;
+}
+
+void SpeechLoading::load_into(SpeechBatch& batch, const MicroBatch& plan, const std::stop_token& stop) const {
+  batch.corpus = &corpus_;
+  batch.sample_rate_hz = options_.sample_rate_hz;
+  batch.draws = plan.draws;
+  batch.positions = plan.positions;
   std::vector<std::vector<float>> clips;
   for (const Draw& draw : plan.draws) {
-    if (stop.stop_requested()) return batch;
-    clips.push_back(add_utterance(*batch, draw));
+    if (stop.stop_requested()) return;
+    clips.push_back(add_utterance(batch, draw));
   }
-  pad(*batch, clips);
-  batch->is_cacheable = augmentations_.empty();
-  return batch;
+  pad(batch, clips);
+  batch.is_cacheable = augmentations_.empty();
 }
 
 std::vector<float> SpeechLoading::add_utterance(SpeechBatch& batch, const Draw& draw) const {

@@ -44,6 +44,8 @@ class SpeechLoading {
                 const std::vector<std::unique_ptr<Augmentation>>& augmentations, uint64_t seed);
   ~SpeechLoading();
   std::unique_ptr<SpeechBatch> load(const MicroBatch& plan, const std::stop_token& stop = {}) const;
+  // Into a new batch, or one of a derived type.
+  void load_into(SpeechBatch& batch, const MicroBatch& plan, const std::stop_token& stop) const;
 
  private:
   class Cache;

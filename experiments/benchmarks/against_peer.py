@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""against_peer.py CONFIG --data FOLDER --tokenizer FILE [--ranks 1,2] [--rounds 5] [--minutes 0.5] [--accumulate 1,2]
+"""against_peer.py CONFIG --data FOLDER --tokenizer FILE [--ranks 1,2] [--rounds 5] [--minutes 0.5] [--accumulate 1,2] [--device cuda] [--both KEY=VALUE]
 
 Whole training steps with data of rehearse and of the PyTorch peer (peers/README.md), interleaved: each round trains CONFIG anew with
 each program in turn on digits_en, yesno_he, wake_en and book_en of FOLDER. Taken: the median of audio-seconds per second over the log
 lines after the first third of a run, when caches are warm. --accumulate: micro-batches a rank and update, of both programs. The peer runs
-without dropout and with narrower masks, which is its best form in experiment 001 and the faster one.
+without dropout and with narrower masks, which is its best form in experiment 001 and the faster one. --set is for rehearse alone, --both for both programs.
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys, tempfile
 
@@ -32,6 +32,7 @@ def common(options, minutes):
     manifests = lambda kind: "[" + ",".join(f"{options.data}/{domain}/{kind}.jsonl" for domain in DOMAINS) + "]"
     sets = {"data.train": manifests("train"), "data.valid": f"[{options.data}/yesno_he/valid.jsonl]", "data.tokenizer": options.tokenizer,
             "data.normalizer": "basic/1", "budget.minutes": minutes, "budget.passes": 0, "log.every_steps": 5}
+    sets.update(one.split("=", 1) for one in options.both)
     return [part for key, value in sets.items() for part in ("--set", f"{key}={value}")]
 
 
@@ -39,7 +40,7 @@ def ours(options, ranks, accumulate, folder):
     environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     extra = [part for one in options.set for part in ("--set", one)]
     run(["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", options.binary, "train", options.config,
-         *common(options, options.minutes), "--set", f"batch.micro_batches={ranks * accumulate}", "--set", "checkpoint.every_minutes=0",
+         *common(options, options.minutes), "--set", f"device={options.device}", "--set", f"batch.micro_batches={ranks * accumulate}", "--set", "checkpoint.every_minutes=0",
          "--set", "validation.every_minutes=0", *extra, "--set", f"run.folder={folder}/run"], ROOT, env=environment)
     return speed_of(row for row in lines_of(f"{folder}/run/metrics.jsonl") if row.get("kind") == "step")
 
@@ -52,7 +53,8 @@ def peer(options, ranks, accumulate, folder):
     sets += [f"model.blocks.{i}.dropout=0" for i in range(1, count)]
     extra = [part for one in sets for part in ("--set", one)]
     run([sys.executable, "train.py", options.config, "--out", f"{folder}/peer", "--sampling", "shuffle", "--ranks", str(ranks), "--accumulate",
-         str(accumulate), *common(options, options.minutes), *extra, *(["--bf16"] if options.peer_bf16 else [])], HERE / "peers")
+         str(accumulate), *common(options, options.minutes), *extra, "--device", options.device, "--form", options.peer_form, "--workers", str(options.peer_workers),
+         *(["--bf16"] if options.peer_bf16 else [])], HERE / "peers")
     return speed_of(lines_of(f"{folder}/peer/metrics.jsonl"))
 
 
@@ -71,7 +73,11 @@ def main():
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--accumulate", default="2")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for rehearse alone")
+    parser.add_argument("--both", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--peer-bf16", action="store_true")
+    parser.add_argument("--peer-form", choices=["btc", "bct"], default="btc")
+    parser.add_argument("--peer-workers", type=int, default=1)
     options = parser.parse_args()
     for ranks in map(int, options.ranks.split(",")):
         for accumulate in map(int, options.accumulate.split(",")):

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "models/ops/gathered_convolution.h"
 #include "models/ops/product.h"
 
 namespace rehearse {
@@ -54,6 +55,8 @@ at::Tensor mixed_conv(const ForwardContext& context, const at::Tensor& x, const 
     return convolution(x, weight, stride, /*is_rounded=*/true, operands_of(context));
   const at::Tensor frames = rounded(context, x), kernel = rounded_weight(context, weight);
   if (multiplies_by_blocks(frames, false)) return convolution(frames, kernel, stride, false, operands_of(context));
+  if (!x.is_cpu() && can_gather(frames, kernel, stride))
+    return gathered_convolution(frames, kernel, stride).to(x.scalar_type());
   const at::Tensor image = frames.transpose(1, 2).unsqueeze(2);    // [B, I, 1, T]
   const at::Tensor taps = kernel.permute({0, 2, 1}).unsqueeze(2);  // [O, I, 1, K]
   const at::Tensor y =

@@ -1,5 +1,6 @@
 #include "models/ops/mixed_ops.h"
 
+#include "models/ops/gathered_convolution.h"
 #include "models/ops/product.h"
 #include "tests/models/tensor_support.h"
 
@@ -46,6 +47,31 @@ TEST(MixedOps, ConvolutionsAreThoseOfRoundedOperands) {
     const at::Tensor found = frames.transpose(1, 2).unsqueeze(2);
     EXPECT_LE(difference(found.to(at::kDouble), exact), 1.01 * 0x1p-8 * largest(exact)) << stride;
   }
+}
+
+// What a device does, in double on the CPU beside libtorch's convolution.
+TEST(MixedOps, AConvolutionOfGatheredRowsIsTheConvolution) {
+  for (const int64_t kernel : {1, 5, 9})
+    for (const int64_t stride : {1, 2, 3})
+      for (const int64_t frames : {1, 2, 7, 16}) {
+        const at::Tensor x = noise({2, frames, 6}, 1, at::kDouble).set_requires_grad(true);
+        const at::Tensor weight = noise({8, kernel, 6}, 2, at::kDouble).set_requires_grad(true);
+        const at::Tensor expected =
+            at::conv1d(x.transpose(1, 2), weight.transpose(1, 2), {}, stride, kernel / 2).transpose(1, 2);
+        ASSERT_TRUE(can_gather(x, weight, stride));
+        const at::Tensor found = gathered_convolution(x, weight, stride);
+        const std::string where = concat("kernel ", kernel, ", stride ", stride, ", frames ", frames);
+        EXPECT_LE(difference(found, expected), 1e-12) << where;
+        const at::Tensor dy = noise({2, found.size(1), 8}, 3, at::kDouble);
+        (expected * dy).sum().backward();
+        const at::Tensor dx = x.grad().clone(), dweight = weight.grad().clone();
+        x.mutable_grad().reset();
+        weight.mutable_grad().reset();
+        (found * dy).sum().backward();
+        EXPECT_LE(difference(x.grad(), dx), 1e-12) << where;
+        EXPECT_LE(difference(weight.grad(), dweight), 1e-12) << where;
+      }
+  EXPECT_FALSE(can_gather(at::empty({1, 1 << 20, 256}), at::empty({256, 11, 256}), 1)) << "more than 512 MiB of rows";
 }
 
 }  // namespace

@@ -158,8 +158,13 @@ ProcessResult run_process(const std::vector<std::string>& arguments, const Proce
   return RunningProcess(arguments, options).wait(options.timeout_s);
 }
 
+std::string rehearse_binary() {
+  const auto beside = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "rehearse";
+  return std::filesystem::exists(beside) ? beside.string() : REHEARSE_BINARY;
+}
+
 ProcessResult run_rehearse(std::vector<std::string> arguments, const ProcessOptions& options) {
-  arguments.insert(arguments.begin(), REHEARSE_BINARY);
+  arguments.insert(arguments.begin(), rehearse_binary());
   ProcessOptions one_thread = options;  // threads that wait for each other are slow where tests run side by side
   one_thread.environment.emplace("OMP_NUM_THREADS", "1");
   return run_process(arguments, one_thread);
@@ -175,7 +180,7 @@ std::vector<std::string> rehearse_ranks_line(int ranks, const std::vector<std::s
                                    "none",
                                    "-n",
                                    std::to_string(ranks),
-                                   REHEARSE_BINARY};
+                                   rehearse_binary()};
   line.insert(line.end(), arguments.begin(), arguments.end());
   return line;
 }

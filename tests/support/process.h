@@ -11,6 +11,9 @@
 
 namespace rehearse {
 
+// The program under test: beside the test's own, as in a bundle, or where it was built.
+std::string rehearse_binary();
+
 struct ProcessOptions {
   std::map<std::string, std::string> environment;  // added to that of the test
   std::string folder;                              // working directory; empty: that of the test

@@ -134,7 +134,7 @@ std::vector<std::string> toy_texts(size_t count, uint64_t seed) {
 }
 
 fs::path made_once(const std::string& name, const std::function<void(const fs::path&)>& make_it) {
-  const fs::path binary = REHEARSE_BINARY;
+  const fs::path binary = rehearse_binary();
   const auto stamp = fs::last_write_time(binary).time_since_epoch().count();
   const fs::path base = binary.parent_path() / name, folder = base / std::to_string(stamp);
   fs::create_directories(base);

@@ -24,6 +24,9 @@ class Device {
 
   at::Device torch() const { return torch_; }
   bool is_cpu() const { return torch_.is_cpu(); }
+  // Threads for libtorch's work on the host: those of this rank, but one beside a GPU, where small tensors are filled
+  // for it and sixteen threads take longer to wake up than one takes to fill them.
+  int host_threads(const World& world) const { return is_cpu() ? world.fair_threads() : 1; }
   // One line for the log; empty on the CPU.
   std::string description() const;
   // Where the spans of a profile go besides its file; nowhere on the CPU.

@@ -63,7 +63,7 @@ class Run {
 
   int execute() {
     expect_runnable();
-    threads_ = parts_.options.threads > 0 ? parts_.options.threads : world_.fair_threads();
+    threads_ = parts_.options.threads > 0 ? parts_.options.threads : device_.host_threads(world_);
     at::set_num_threads(threads_);
     products_line_ = choose_products(communicator_, config_.root().boolean("deterministic", true));
     facts_ = gather_facts();

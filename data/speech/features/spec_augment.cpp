@@ -48,10 +48,13 @@ SpecAugment::MaskTensors SpecAugment::masks(const FeatureBatch& batch, uint64_t 
   const std::vector<Masks> all = draw(batch, seed, step, ids);
   MaskTensors tensors{at::zeros({batch.x.size(0), batch.x.size(1), 1}, at::kBool),
                       at::zeros({batch.x.size(0), 1, batch.x.size(2)}, at::kBool)};
-  for (size_t b = 0; b < all.size(); ++b) {
-    const auto row = static_cast<int64_t>(b);
-    for (const Span& span : all[b].times) tensors.times[row].slice(0, span.begin, span.end).fill_(true);
-    for (const Span& span : all[b].channels) tensors.channels[row].slice(1, span.begin, span.end).fill_(true);
+  bool* times = tensors.times.mutable_data_ptr<bool>();
+  bool* channels = tensors.channels.mutable_data_ptr<bool>();
+  for (const Masks& masks : all) {
+    for (const Span& span : masks.times) std::fill(times + span.begin, times + span.end, true);
+    for (const Span& span : masks.channels) std::fill(channels + span.begin, channels + span.end, true);
+    times += batch.x.size(1);
+    channels += batch.x.size(2);
   }
   return tensors;
 }

@@ -139,6 +139,11 @@ class Batch:
     plan: Plan
     seconds: float
 
+    def pin_memory(self):  # the loader's, for a GPU
+        for name in ("x", "lengths", "targets"):
+            setattr(self, name, getattr(self, name).pin_memory())
+        return self
+
 
 class Batches(torch.utils.data.Dataset):
     """Plan -> Batch: cached audio or features, then masks. Runs in the loader's workers."""

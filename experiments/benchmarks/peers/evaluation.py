@@ -25,10 +25,11 @@ def evaluate(model, dataset, tokenizer, config):
     seconds = config.get("validation", {}).get("batch_seconds", 120)
     batches = cut(range(len(utterances)), [u.duration_s for u in utterances], seconds)
     model.eval()
+    device = next(model.parameters()).device
     own = []
     for batch in batches[rank::world]:
         loaded = dataset[Plan(batch, 1.0, 1)]
-        logits, lengths = model(loaded.x, loaded.lengths)
+        logits, lengths = (part.cpu() for part in model(loaded.x.to(device), loaded.lengths.to(device)))
         for index, tokens in zip(batch, greedy(logits, lengths, logits.shape[2] - 1)):
             own.append((index, " ".join(tokenizer.decode(tokens).split())))
     model.train()

@@ -126,7 +126,7 @@ class Layout:
 
     def mask(self, lengths, frames):
         """[B, T, 1] or [B, 1, T]; 1 on real frames."""
-        mask = (torch.arange(frames)[None, :] < lengths[:, None]).to(torch.float32)
+        mask = (torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]).to(torch.float32)
         return mask.unsqueeze(self.channel_dim)
 
     def time_mean(self, x, lengths):

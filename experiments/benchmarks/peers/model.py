@@ -132,10 +132,10 @@ class Transformer(nn.Module):
 
     def forward(self, x, lengths):
         x = self.layout.to_btc(x)
-        position = torch.arange(x.shape[1], dtype=x.dtype)
-        frequency = 10000.0 ** (-torch.arange(0, self.size, 2, dtype=x.dtype) / self.size)
+        position = torch.arange(x.shape[1], dtype=x.dtype, device=x.device)
+        frequency = 10000.0 ** (-torch.arange(0, self.size, 2, dtype=x.dtype, device=x.device) / self.size)
         angles = position[:, None] * frequency[None, :]
-        is_real = torch.arange(x.shape[1])[None, :] < lengths[:, None]
+        is_real = torch.arange(x.shape[1], device=x.device)[None, :] < lengths[:, None]
         for layer in self.layers:
             x = layer(x, (angles.cos(), angles.sin()), is_real[:, None, None, :])
         return self.layout.from_btc(self.final_norm(x) * is_real.unsqueeze(2)), lengths

@@ -169,7 +169,7 @@ class GoldenUpdate(unittest.TestCase):
             found = acoustic.load_file(str(Path(folder) / "update.safetensors"))
             self.assertEqual(set(expected), set(found))
             for name, tensor in expected.items():
-                self.assertTrue(torch.allclose(tensor, found[name], rtol=1e-5, atol=1e-6), name)
+                self.assertTrue(torch.allclose(tensor, found[name], rtol=1e-5, atol=2e-5), name)  # another processor's FFT: 6e-6
 
 
 if __name__ == "__main__":

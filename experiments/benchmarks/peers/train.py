@@ -45,6 +45,7 @@ def parse_arguments():
     parser.add_argument("--pool", type=int, default=8, help="updates that are bucketed by length together")
     parser.add_argument("--normalizer", choices=["tokens", "utterances"], default="tokens", help="of the loss sum")
     parser.add_argument("--bf16", action="store_true", help="autocast of the forward pass to bfloat16")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: a GPU per rank, NCCL, TF32 products")
     return parser.parse_args()
 
 
@@ -106,6 +107,7 @@ class Clock:
 
 
 def ctc_loss_sum(logits, lengths, batch):
+    """lengths on the host: on a GPU the loss would wait for it to fetch them."""
     log_probs = logits.float().log_softmax(-1).transpose(0, 1)
     return F.ctc_loss(log_probs, batch.targets, lengths, batch.target_lengths, blank=logits.shape[2] - 1,
                       reduction="sum")
@@ -118,7 +120,7 @@ class Meter:
         self.loss, self.normalizer, self.seconds, self.padded = 0.0, 0.0, 0.0, 0.0
 
     def add(self, loss, batch, hop_s):
-        self.loss += float(loss)
+        self.loss += loss  # a tensor: a float would wait for the device
         self.normalizer += batch.plan.normalizer if batch.plan.num_left == 1 else 0.0
         self.seconds += batch.seconds
         self.padded += batch.x.shape[0] * batch.x.shape[1] * hop_s
@@ -134,6 +136,7 @@ def train(model, loader, config, arguments, log):
     hop_s = config["features"].get("hop_ms", 10) / 1000
     meter, totals = Meter(), Meter()
     model.train()
+    device = next(model.parameters()).device
     batches = iter(loader)
     clock = Clock(config["budget"])
     last = 0.0
@@ -145,9 +148,10 @@ def train(model, loader, config, arguments, log):
             batch = next(batches)
             is_last = batch.plan.num_left == 1
             with contextlib.nullcontext() if is_last else ddp.no_sync():
-                with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16):
-                    logits, lengths = ddp(batch.x, batch.lengths)
-                loss = ctc_loss_sum(logits, lengths, batch)
+                with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bf16):
+                    logits, _ = ddp(batch.x.to(device, non_blocking=True), batch.lengths.to(device, non_blocking=True))
+                batch.targets = batch.targets.to(device, non_blocking=True)
+                loss = ctc_loss_sum(logits, torch.tensor([model.num_frames(int(n)) for n in batch.lengths]), batch)
                 (loss * (world / batch.plan.normalizer)).backward()  # DDP averages over ranks
             meter.add(loss.detach(), batch, hop_s)
             totals.add(loss.detach(), batch, hop_s)
@@ -158,7 +162,7 @@ def train(model, loader, config, arguments, log):
         step += 1
         if step % config.get("log", {}).get("every_steps", 10) == 0:
             elapsed = clock.elapsed()
-            sums = torch.tensor([meter.loss, meter.seconds, meter.padded], dtype=torch.float64)
+            sums = torch.tensor([float(meter.loss), meter.seconds, meter.padded], dtype=torch.float64)
             dist.all_reduce(sums)
             log({"step": step, "minutes": elapsed / 60, "loss": float(sums[0]) / meter.normalizer,
                  "lr": schedule(share), "gradient_norm": float(norm) if clip > 0 else None,
@@ -175,14 +179,22 @@ def run_rank(rank, arguments, config, port, utterances, cache, valid, valid_cach
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
-    dist.init_process_group("gloo", rank=rank, world_size=arguments.ranks)
+    device = torch.device(arguments.device, rank) if arguments.device == "cuda" else torch.device("cpu")
+    backend = "gloo"
+    if device.type == "cuda":
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    dist.init_process_group(backend, rank=rank, world_size=arguments.ranks)
     torch.manual_seed(config.get("seed", 1))
     tokenizer, front_end = load_tokenizer(config["data"]["tokenizer"]), FrontEnd(config["features"])
     model = acoustic.AcousticModel(config["model"]["blocks"], front_end.channels, len(tokenizer), arguments.form)
+    model.to(device)
     torch.manual_seed(config.get("seed", 1) * 1000 + rank)
     plans = BatchPlans(utterances, config["batch"]["seconds"], rank, arguments.ranks, arguments, config.get("seed", 1))
     dataset = Batches(utterances, cache, config["features"].get("spec_augment"))
     loader = torch.utils.data.DataLoader(dataset, sampler=plans, batch_size=None, num_workers=arguments.workers,
+                                         pin_memory=device.type == "cuda",
                                          prefetch_factor=4 if arguments.workers else None)
     out = Path(arguments.out)
 

@@ -177,6 +177,10 @@ TEST_F(Nccl, TakesACollectiveThatWaitsForAnAbsentRankOffTheDevice) {
   short_patience.timeout_s = 2;
   short_patience.on_failure = [&](const std::string& text) { message.set_value(text); };
   const auto communicator = connect(short_patience);
+  if (communicator->description().find("is not used") != std::string::npos) {
+    communicator->finish();  // a sum that MPI still expects would keep the world from ending
+    GTEST_SKIP() << "NOT RUN: " << communicator->description();
+  }
   const DeviceFloats memory({1, 2, 3});
   communicator->all_reduce_sum(memory.span(0, 3), "both come").get();
   EXPECT_EQ(memory.read()[2], 3.0f * static_cast<float>(size));

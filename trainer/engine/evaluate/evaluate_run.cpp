@@ -84,8 +84,8 @@ std::string detail_table_of(const Task& task, const EvaluationResult& result) {
 }
 
 int evaluate_in(World& world, Communicator& communicator, const EvaluateRequest& request) {
-  at::set_num_threads(world.fair_threads());
   const Device device = Device::open(request.device, world, /*is_deterministic=*/true);
+  at::set_num_threads(device.host_threads(world));
   const LoadedCheckpoint checkpoint = load_for_use(choose_checkpoint(request.checkpoint, request.step),
                                                    world.local_rank() == 0 ? Check::kChecksums : Check::kSizes);
   const auto model = Model::from_checkpoint(checkpoint, device.torch());

@@ -1,5 +1,6 @@
 // The parts of SpeechTask that know corpora and checkpoints.
 #include <algorithm>
+#include <cstring>
 #include <map>
 
 #include "data/speech/overlap.h"
@@ -46,11 +47,24 @@ const Corpus& corpus_of(const ExampleSet& set) {
 
 SpeechSet::SpeechSet(Corpus utterances, const AudioReaders& readers,
                      const std::vector<std::unique_ptr<Augmentation>>& augmentations, const SpeechLoading::Options& how,
-                     uint64_t seed)
+                     uint64_t seed, bool is_for_gpu)
     : corpus(std::move(utterances)),
       augmented_(how, corpus, readers, augmentations, seed),
-      plain_({how.sample_rate_hz, /*cache_bytes=*/0}, corpus, readers, no_augmentations(), 0) {
+      plain_({how.sample_rate_hz, /*cache_bytes=*/0}, corpus, readers, no_augmentations(), 0),
+      is_for_gpu_(is_for_gpu) {
   dataset = corpus.dataset();
+}
+
+// A copy to page-locked memory is the loader's work: the thread that trains would keep the GPU waiting for it.
+std::unique_ptr<Batch> SpeechSet::load(const MicroBatch& plan, const std::stop_token& stop) const {
+  if (!is_for_gpu_) return augmented_.load(plan, stop);
+  auto batch = std::make_unique<PinnedSpeechBatch>();
+  augmented_.load_into(*batch, plan, stop);
+  const auto rows = static_cast<int64_t>(batch->num_samples.size());
+  batch->pinned = at::empty({rows, batch->max_samples}, at::TensorOptions(at::kFloat).pinned_memory(true));
+  std::memcpy(batch->pinned.mutable_data_ptr<float>(), batch->samples.data(), batch->samples.size() * sizeof(float));
+  batch->samples = {};
+  return batch;
 }
 
 SpeechTask::Data SpeechTask::read_data(const Context& context) {
@@ -89,7 +103,8 @@ FrameNeeds SpeechTask::frames() const {
 }
 
 std::unique_ptr<ExampleSet> SpeechTask::set_of(Corpus corpus) const {
-  return std::make_unique<SpeechSet>(std::move(corpus), readers_, augmentations_, data_.loading, seed_);
+  return std::make_unique<SpeechSet>(std::move(corpus), readers_, augmentations_, data_.loading, seed_,
+                                     !device_.is_cpu());
 }
 
 std::unique_ptr<ExampleSet> SpeechTask::training_set() {

@@ -91,18 +91,20 @@ SpeechTask::SpeechTask(const Options&, const Context& context)
 SpeechTask::~SpeechTask() = default;
 
 Sequence SpeechTask::logits(const SpeechBatch& batch, const ForwardContext& context) {
-  const auto size = static_cast<int64_t>(batch.num_samples.size());
-  // The batch outlives this call, and the front-end does not write to its input.
-  const at::Tensor samples =
-      at::from_blob(const_cast<float*>(batch.samples.data()), {size, batch.max_samples}, at::kFloat);
-  FeatureBatch features = features_of(samples, batch);
+  FeatureBatch features = features_of(batch);
   if (context.is_training) spec_augment_.apply(features, context.seed, context.step, context.ids);
   return model_.forward({features.x, features.lengths}, context);
 }
 
-// A device computes features faster than it would fetch cached ones.
-FeatureBatch SpeechTask::features_of(const at::Tensor& samples, const SpeechBatch& batch) {
+FeatureBatch SpeechTask::features_of(const SpeechBatch& batch) {
+  if (const auto* pinned = dynamic_cast<const PinnedSpeechBatch*>(&batch))
+    return features_->compute(pinned->pinned.to(device_, /*non_blocking=*/true), batch.num_samples);
+  const auto size = static_cast<int64_t>(batch.num_samples.size());
+  // The batch outlives this call, and the front-end does not write to its input.
+  const at::Tensor samples =
+      at::from_blob(const_cast<float*>(batch.samples.data()), {size, batch.max_samples}, at::kFloat);
   if (device_.is_cpu()) return cache_.compute(*features_, samples, batch.num_samples, batch.is_cacheable);
+  // A device computes features faster than it would fetch cached ones.
   return features_->compute(samples.pin_memory().to(device_, /*non_blocking=*/true), batch.num_samples);
 }
 

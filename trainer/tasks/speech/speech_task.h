@@ -93,7 +93,7 @@ class SpeechTask : public Task {
   void fill(TaskOutput& output, const SpeechBatch& batch, const Judged& judged, const Heard& heard) const;
   ExampleScore score_of(const SpeechBatch& batch, size_t row, const Heard& heard, bool with_detail) const;
   std::string unusable(const SpeechBatch& batch, size_t row, bool is_infeasible) const;
-  FeatureBatch features_of(const at::Tensor& samples, const SpeechBatch& batch);
+  FeatureBatch features_of(const SpeechBatch& batch);
 
   // What `data` says of training: how it is read, and what is left out.
   struct Data {

@@ -111,8 +111,8 @@ int transcribe(const TranscribeRequest& request) {
   const auto prepare = [](const World&, CommOptions& comm) { comm.timeout_s = 1e6; };  // other ranks only wait
   const auto body = [&](World& world, Communicator&) {
     if (world.rank() != 0) return static_cast<int>(kExitOk);
-    at::set_num_threads(world.fair_threads());
     const Device device = Device::open(request.device, world, /*is_deterministic=*/true);
+    at::set_num_threads(device.host_threads(world));
     const LoadedCheckpoint checkpoint = load_checkpoint(choose_checkpoint(request.checkpoint, request.step), false);
     const auto model = Model::from_checkpoint(checkpoint, device.torch());
     model->task().keep_weights();
