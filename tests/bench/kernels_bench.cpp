@@ -7,6 +7,8 @@
 #include "models/acoustic_model.h"
 #include "models/ops/ctc_loss.h"
 #include "models/ops/fused_ops.h"
+#include "models/ops/product.h"
+#include "models/ops/recurrence.h"
 #include "trainer/base/registry.h"
 
 namespace rehearse {
@@ -52,6 +54,46 @@ void BM_DepthwiseAsConv2d(benchmark::State& state) {
                       at::IntArrayRef({1, 1}), 256);
   };
   run_both(state, forward, {x, weight});
+}
+
+// B 8, T 200, a bidirectional layer of 256 units over 256 channels; args: GRU or LSTM.
+void BM_Recurrent(benchmark::State& state) {
+  const Cell cell = state.range(0) == 0 ? Cell::kGru : Cell::kLstm;
+  const int64_t width = num_gates(cell) * 256;
+  const at::Tensor x = noise({8, 200, 256});
+  std::vector<at::Tensor> inputs, leaves{x};
+  std::vector<RecurrentWeights> weights;
+  for (int side = 0; side < 2; ++side) {
+    inputs.push_back(noise({width, 256}).detach().div(16).set_requires_grad(true));
+    weights.push_back({noise({width, 256}).detach().div(16).set_requires_grad(true), noise({width})});
+    leaves.insert(leaves.end(), {inputs.back(), weights.back().weight, weights.back().bias});
+  }
+  const std::vector<int64_t> lengths(8, 200);
+  const auto side_of = [&](size_t side) {
+    return recurrence({}, cell, product(x, inputs[side], {}), weights[side], lengths, side == 1);
+  };
+  run_both(
+      state,
+      [&] {
+        return at::cat({side_of(0), side_of(1)}, 2);
+      },
+      leaves);
+}
+
+void BM_RecurrentOfLibtorch(benchmark::State& state) {
+  const int64_t width = (state.range(0) == 0 ? 3 : 4) * 256;
+  const at::Tensor x = noise({8, 200, 256}), start = at::zeros({2, 8, 256});
+  std::vector<at::Tensor> weights;
+  for (int side = 0; side < 2; ++side)
+    for (const auto& shape : std::vector<std::vector<int64_t>>{{width, 256}, {width, 256}, {width}, {width}})
+      weights.push_back(noise(shape).detach().div(16).set_requires_grad(true));
+  std::vector<at::Tensor> leaves = weights;
+  leaves.push_back(x);
+  const auto run = [&] {
+    if (state.range(0) == 0) return std::get<0>(at::gru(x, start, weights, true, 1, 0.0, true, true, true));
+    return std::get<0>(at::lstm(x, {start, start}, weights, true, 1, 0.0, true, true, true));
+  };
+  run_both(state, run, leaves);
 }
 
 void BM_Pointwise(benchmark::State& state) {
@@ -217,6 +259,8 @@ void BM_KeypointNet(benchmark::State& state) {
 BENCHMARK(BM_Depthwise)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_DepthwiseStrided)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_DepthwiseAsConv2d)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Recurrent)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_RecurrentOfLibtorch)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Pointwise)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_LayerNormReluDropout)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_BatchNormReluDropout)->Unit(benchmark::kMillisecond);

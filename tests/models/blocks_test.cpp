@@ -41,6 +41,9 @@ std::vector<std::string> block_lines() {
   lines.push_back("{type: dense, units: 9, norm: none, activation: none, dropout: 0.3}");
   lines.push_back("{type: max_pool2d, width: 6, size: 3, stride: 1}");
   lines.push_back("{type: max_pool2d, width: 12, size: 2, stride: 3}");
+  for (const char* cell : {"gru", "lstm", "rnn", "rnn, activation: clipped_relu"})
+    lines.push_back(concat("{type: recurrent, cell: ", cell, ", units: 7, norm: none}"));
+  lines.push_back("{type: recurrent, cell: lstm, units: 9, bidirectional: false, layers: 2, norm: batch}");
   return lines;
 }
 

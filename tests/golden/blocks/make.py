@@ -178,7 +178,48 @@ def dense(p, prefix, x, lengths, o):
     return activate(y, o["activation"]) * mask_of(lengths, groups), lengths
 
 
-BLOCKS = {"conv": conv, "subsample": subsample, "separable": separable, "transformer": transformer, "conv2d": conv2d,
+def states_of(gates, weight, bias, cell):
+    """States [T, H] of one utterance from what its input gives to each gate [T, G · H], by PyTorch's own cells."""
+    units, width = weight.shape[1], weight.shape[0]
+    if cell == "clipped_relu":
+        state, states = torch.zeros(units).double(), []
+        for row in gates:
+            state = torch.clamp(row + F.linear(state, weight, bias), 0, 20)
+            states.append(state)
+        return torch.stack(states)
+    weights = [torch.eye(width).double(), weight, torch.zeros(width).double(), bias]
+    start = torch.zeros(1, 1, units).double()
+    if cell == "lstm":
+        return torch._VF.lstm(gates[None], (start, start), weights, True, 1, 0.0, False, False, True)[0][0]
+    run = torch._VF.gru if cell == "gru" else torch._VF.rnn_tanh
+    return run(gates[None], start, weights, True, 1, 0.0, False, False, True)[0][0]
+
+
+def recurrent(p, prefix, x, lengths, o):
+    units, cell = o["units"], o.get("activation", "tanh") if o["cell"] == "rnn" else o["cell"]
+    width = {"gru": 3, "lstm": 4}.get(cell, 1) * units
+    for l in range(o["layers"]):
+        sides = []
+        for side in ("forward", "backward")[: 2 if o["bidirectional"] else 1]:
+            name = f"{prefix}layers.{l}.{side}."
+            gates = F.linear(x, p(name + "input.weight", width, x.shape[2]), p(name + "input.bias", width))
+            gates = norm(p, name + "norm", gates, lengths, o["norm"])
+            weight, bias = p(name + "recurrent.weight", width, units), p(name + "recurrent.bias", width)
+            rows = [gates[b, :n] for b, n in enumerate(lengths)]
+            if side == "backward":
+                rows = [states_of(row.flip(0), weight, bias, cell).flip(0) for row in rows]
+            else:
+                rows = [states_of(row, weight, bias, cell) for row in rows]
+            sides.append(torch.stack([F.pad(row, (0, 0, 0, x.shape[1] - row.shape[0])) for row in rows]))
+        x = sides[0] if len(sides) == 1 else sides[0] + sides[1] if o["merge"] == "sum" else torch.cat(sides, 2)
+    if o.get("lookahead"):
+        taps = p(prefix + "lookahead.weight", o["lookahead"] + 1, x.shape[2])
+        ahead = F.pad(x, (0, 0, 0, o["lookahead"]))
+        x = sum(ahead[:, j : j + x.shape[1]] * taps[j] for j in range(o["lookahead"] + 1))
+    return x * mask_of(lengths, x.shape[1]), lengths
+
+
+BLOCKS = {"recurrent": recurrent, "conv": conv, "subsample": subsample, "separable": separable, "transformer": transformer, "conv2d": conv2d,
           "max_pool2d": max_pool2d, "dense": dense}
 CONV = {"type": "conv", "channels": 8, "kernel": 5, "stride": 2, "norm": "layer", "activation": "relu"}
 SUBSAMPLE = {"type": "subsample", "channels": 8, "factor": 4, "kernel": 3, "norm": "layer", "activation": "relu"}
@@ -200,7 +241,14 @@ CASES = {
 }
 # One random stream runs through the cases above, the front-ends and the CTC loss: append nothing there. A new case goes
 # here, where each has a stream of its own, and leaves all other files as they are.
+RECURRENT = {"type": "recurrent", "cell": "gru", "layers": 1, "units": 6, "bidirectional": True, "merge": "concat", "norm": "layer"}
 LATER_CASES = {
+    "recurrent_gru": RECURRENT,
+    "recurrent_gru_deep": {**RECURRENT, "layers": 2, "merge": "sum", "norm": "none", "lookahead": 2},
+    "recurrent_lstm": {**RECURRENT, "cell": "lstm", "norm": "batch"},
+    "recurrent_ahead": {"type": "recurrent", "cell": "lstm", "layers": 2, "units": 6, "bidirectional": False, "norm": "none", "lookahead": 1},
+    "recurrent_rnn": {**RECURRENT, "cell": "rnn", "norm": "none"},
+    "recurrent_clipped": {**RECURRENT, "cell": "rnn", "activation": "clipped_relu"},
     "separable_residual_alone": {**SEPARABLE, "squeeze_excite": 0, "repeat": 2},
     "separable_strided_last": {**SEPARABLE, "stride": 2, "stride_at": "last", "repeat": 3, "norm": "batch"},
     "transformer_relu": {**TRANSFORMER, "layers": 1, "heads": 4, "activation": "relu"},
