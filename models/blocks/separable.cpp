@@ -1,6 +1,7 @@
 #include "models/norm.h"
 #include "models/ops/mixed_ops.h"
-#include "models/ops/product.h"
+#include "models/ops/path_drop.h"
+#include "models/ops/products/product.h"
 #include "models/ops/strided_conv.h"
 #include "trainer/base/error.h"
 #include "trainer/base/registry.h"
@@ -22,6 +23,7 @@ class SeparableBlock : public Block {
     bool residual = true;
     bool projects_always = false;  // shortcut: projected
     bool has_bias = true;
+    double drop_path = 0;
     LayerEnd end;
 
     static Options from(ConfigNode& node) {
@@ -39,6 +41,7 @@ class SeparableBlock : public Block {
       options.residual = node.boolean("residual", options.residual);
       options.projects_always = node.choice("shortcut", "plain", {"plain", "projected"}) == "projected";
       options.has_bias = node.boolean("bias", options.has_bias);
+      if (options.residual) options.drop_path = drop_path_from(node);
       options.end = LayerEnd::from(node);
       return options;
     }
@@ -88,6 +91,8 @@ class SeparableBlock : public Block {
     } else {
       sequence.x = pointwise(last, sequence, context, {});
     }
+    if (const at::Tensor path = path_factors(sequence.x, options_.drop_path, context, index_, 0); path.defined())
+      gate = gate ? *gate * path.unsqueeze(1) : path.unsqueeze(1).expand({-1, options_.channels});
     sequence.x = fused_gate(sequence.x, gate, residual, sequence.lengths,
                             options_.end.epilogue(context, index_, repeats_.size() - 1));
     return sequence;

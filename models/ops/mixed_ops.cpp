@@ -2,8 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include "models/ops/gathered_convolution.h"
-#include "models/ops/product.h"
+#include "models/ops/products/gathered_convolution.h"
+#include "models/ops/products/product.h"
 
 namespace rehearse {
 namespace {

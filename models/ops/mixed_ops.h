@@ -6,7 +6,7 @@
 #include <map>
 
 #include "models/block.h"
-#include "models/ops/product.h"
+#include "models/ops/products/product.h"
 
 namespace rehearse {
 

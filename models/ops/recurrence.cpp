@@ -6,7 +6,7 @@
 #include "models/ops/batch_pieces.h"
 #include "models/ops/fused_ops.h"
 #include "models/ops/mixed_ops.h"
-#include "models/ops/product.h"
+#include "models/ops/products/product.h"
 
 namespace rehearse {
 namespace {

@@ -7,7 +7,7 @@
 #include "models/acoustic_model.h"
 #include "models/ops/ctc_loss.h"
 #include "models/ops/fused_ops.h"
-#include "models/ops/product.h"
+#include "models/ops/products/product.h"
 #include "models/ops/recurrence.h"
 #include "trainer/base/registry.h"
 

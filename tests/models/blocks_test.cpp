@@ -41,6 +41,10 @@ std::vector<std::string> block_lines() {
   lines.push_back("{type: dense, units: 9, norm: none, activation: none, dropout: 0.3}");
   lines.push_back("{type: max_pool2d, width: 6, size: 3, stride: 1}");
   lines.push_back("{type: max_pool2d, width: 12, size: 2, stride: 3}");
+  lines.push_back("{type: transformer, heads: 3, ff: 20, drop_path: 0.5, layers: 3}");
+  lines.push_back("{type: separable, channels: 12, kernel: 3, drop_path: 0.3}");
+  lines.push_back("{type: separable, channels: 12, kernel: 3, squeeze_excite: 0, drop_path: 0.3}");
+  lines.push_back("{type: conformer, heads: 3, ff: 20, kernel: 3, positions: rotary, norm: batch}");
   for (const char* cell : {"gru", "lstm", "rnn", "rnn, activation: clipped_relu"})
     lines.push_back(concat("{type: recurrent, cell: ", cell, ", units: 7, norm: none}"));
   lines.push_back("{type: recurrent, cell: lstm, units: 9, bidirectional: false, layers: 2, norm: batch}");
@@ -185,6 +189,26 @@ TEST(Dropout, OfAnUtteranceDoesNotDependOnItsBatchMates) {
   EXPECT_GT(difference(together.x, other_step.x), 0.1);
   const Sequence other_id = built.block->forward({batch.x.slice(0, 1, 2), {20}}, training_context({73}));
   EXPECT_GT(difference(alone.x, other_id.x), 0.1);
+}
+
+TEST(DropPath, LeavesABranchOutForAnUtteranceWhateverItsBatchMates) {
+  BuiltBlock built("{type: separable, channels: 12, kernel: 3, norm: none, activation: none, drop_path: 0.5}", 12,
+                   at::kFloat);
+  std::vector<uint64_t> ids;
+  for (uint64_t id = 0; id < 200; ++id) ids.push_back(id);
+  const Sequence batch = noise_batch(std::vector<int64_t>(200, 5), 5, 12, 2, at::kFloat);
+  const Sequence whole = built.block->forward(batch, {}), drawn = built.block->forward(batch, training_context(ids));
+  int64_t left_out = 0;
+  for (int64_t b = 0; b < 200; ++b) {
+    const at::Tensor branch = whole.x[b] - batch.x[b], found = drawn.x[b] - batch.x[b];
+    const bool is_left_out = largest(found) == 0;
+    left_out += is_left_out;
+    if (is_left_out) continue;
+    EXPECT_LE(difference(found, 2 * branch), 1e-5) << "kept branches make up for those left out";
+  }
+  EXPECT_NEAR(static_cast<double>(left_out), 100, 30);
+  const Sequence alone = built.block->forward({batch.x.slice(0, 7, 8), {5}}, training_context({7}));
+  EXPECT_LE(difference(alone.x[0], drawn.x[7]), 1e-5);
 }
 
 TEST(FusedOps, AreBitEqualOnAnyNumberOfThreads) {

@@ -1,7 +1,7 @@
 #include "models/ops/mixed_ops.h"
 
-#include "models/ops/gathered_convolution.h"
-#include "models/ops/product.h"
+#include "models/ops/products/gathered_convolution.h"
+#include "models/ops/products/product.h"
 #include "tests/models/tensor_support.h"
 
 namespace rehearse {

@@ -1,6 +1,6 @@
-#include "models/ops/product.h"
+#include "models/ops/products/product.h"
 
-#include "models/ops/block_product.h"
+#include "models/ops/products/block_product.h"
 #include "tests/models/tensor_support.h"
 
 namespace rehearse {

@@ -2,8 +2,8 @@
 
 #include <gmock/gmock.h>
 
-#include "models/ops/block_product.h"
-#include "models/ops/product.h"
+#include "models/ops/products/block_product.h"
+#include "models/ops/products/product.h"
 #include "tests/multirank/world_fixture.h"
 
 namespace rehearse {

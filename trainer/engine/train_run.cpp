@@ -9,7 +9,7 @@
 #include <limits>
 #include <optional>
 
-#include "models/ops/product.h"
+#include "models/ops/products/product.h"
 #include "trainer/base/text/json_fields.h"
 #include "trainer/checkpoint/checkpoint_report.h"
 #include "trainer/comm/world.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/ops/block_product.h"
+#include "models/ops/products/block_product.h"
 #include "trainer/base/text/json_fields.h"
 #include "trainer/base/text/printable.h"
 #include "trainer/device/host_memory.h"

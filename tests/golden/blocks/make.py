@@ -219,7 +219,56 @@ def recurrent(p, prefix, x, lengths, o):
     return x * mask_of(lengths, x.shape[1]), lengths
 
 
-BLOCKS = {"recurrent": recurrent, "conv": conv, "subsample": subsample, "separable": separable, "transformer": transformer, "conv2d": conv2d,
+def half_feed_forward(p, name, x):
+    channels = x.shape[2]
+    y = F.layer_norm(x, (channels,), p(name + "norm.weight", channels), p(name + "norm.bias", channels), 1e-5)
+    y = F.silu(F.linear(y, p(name + "up.weight", 2 * channels, channels), p(name + "up.bias", 2 * channels)))
+    return 0.5 * F.linear(y, p(name + "down.weight", channels, 2 * channels), p(name + "down.bias", channels))
+
+
+def relative_attention(p, name, x, lengths, heads):
+    """Utterance by utterance and pair by pair of frames, as the definition reads."""
+    channels = x.shape[2]
+    size = channels // heads
+    qkv = F.linear(x, p(name + "qkv.weight", 3 * channels, channels), p(name + "qkv.bias", 3 * channels))
+    to_key = p(name + "position.weight", channels, channels)
+    content, position = p(name + "content_bias", heads, size), p(name + "position_bias", heads, size)
+    rates = 10000.0 ** (-torch.arange(channels // 2).double() / (channels // 2))
+    out = torch.zeros_like(x)
+    for b, n in enumerate(lengths):
+        q, k, v = (part.view(n, heads, size) for part in qkv[b, :n].chunk(3, 1))
+        distance = (torch.arange(n)[:, None] - torch.arange(n)[None, :]).double()
+        angles = distance[:, :, None] * rates
+        sinusoids = torch.stack([angles.sin(), angles.cos()], 3).flatten(2)  # [n, n, C]
+        keys = F.linear(sinusoids, to_key).view(n, n, heads, size)
+        scores = torch.einsum("ihd,jhd->hij", q + content, k) + torch.einsum("ihd,ijhd->hij", q + position, keys)
+        mixed = torch.einsum("hij,jhd->ihd", (scores / math.sqrt(size)).softmax(2), v).reshape(n, channels)
+        out[b, :n] = F.linear(mixed, p(name + "out.weight", channels, channels), p(name + "out.bias", channels))
+    return out
+
+
+def conformer(p, prefix, x, lengths, o):
+    channels, kernel = x.shape[2], o["kernel"]
+    mask = mask_of(lengths, x.shape[1])
+    assert o["ff"] == 2 * channels
+    plain = lambda name, y: F.layer_norm(y, (channels,), p(name + ".weight", channels), p(name + ".bias", channels), 1e-5)
+    for l in range(o["layers"]):
+        name = f"{prefix}layers.{l}."
+        x = (x + half_feed_forward(p, name + "ff_in.", x)) * mask
+        x = x + relative_attention(p, name + "attention.", plain(name + "attention_norm", x), lengths, o["heads"])
+        y = plain(name + "conv.norm", x)
+        y = F.linear(y, p(name + "conv.up.weight", 2 * channels, channels), p(name + "conv.up.bias", 2 * channels))
+        y = (y[:, :, :channels] * torch.sigmoid(y[:, :, channels:]) * mask).transpose(1, 2)
+        taps = p(name + "conv.depthwise.weight", kernel, channels).T[:, None]
+        y = F.conv1d(y, taps, p(name + "conv.depthwise.bias", channels), padding=kernel // 2, groups=channels)
+        y = F.silu(norm(p, name + "conv.inner_norm", y.transpose(1, 2), lengths, o["norm"]))
+        y = F.linear(y, p(name + "conv.down.weight", channels, channels), p(name + "conv.down.bias", channels))
+        x = (x + y) * mask
+        x = plain(name + "norm", x + half_feed_forward(p, name + "ff_out.", x)) * mask
+    return x, lengths
+
+
+BLOCKS = {"conformer": conformer, "recurrent": recurrent, "conv": conv, "subsample": subsample, "separable": separable, "transformer": transformer, "conv2d": conv2d,
           "max_pool2d": max_pool2d, "dense": dense}
 CONV = {"type": "conv", "channels": 8, "kernel": 5, "stride": 2, "norm": "layer", "activation": "relu"}
 SUBSAMPLE = {"type": "subsample", "channels": 8, "factor": 4, "kernel": 3, "norm": "layer", "activation": "relu"}
@@ -242,7 +291,10 @@ CASES = {
 # One random stream runs through the cases above, the front-ends and the CTC loss: append nothing there. A new case goes
 # here, where each has a stream of its own, and leaves all other files as they are.
 RECURRENT = {"type": "recurrent", "cell": "gru", "layers": 1, "units": 6, "bidirectional": True, "merge": "concat", "norm": "layer"}
+CONFORMER = {"type": "conformer", "layers": 1, "heads": 2, "ff": 16, "kernel": 5, "positions": "relative", "norm": "batch"}
 LATER_CASES = {
+    "conformer": CONFORMER,
+    "conformer_layer_norm": {**CONFORMER, "layers": 2, "norm": "layer"},
     "recurrent_gru": RECURRENT,
     "recurrent_gru_deep": {**RECURRENT, "layers": 2, "merge": "sum", "norm": "none", "lookahead": 2},
     "recurrent_lstm": {**RECURRENT, "cell": "lstm", "norm": "batch"},

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/ops/block_product.h"
-#include "models/ops/product.h"
+#include "models/ops/products/block_product.h"
+#include "models/ops/products/product.h"
 #include "trainer/base/error.h"
 
 namespace rehearse {

@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-#include "models/ops/block_product.h"
+#include "models/ops/products/block_product.h"
 
 namespace rehearse {
 

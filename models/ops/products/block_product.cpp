@@ -1,4 +1,4 @@
-#include "models/ops/block_product.h"
+#include "models/ops/products/block_product.h"
 
 #include <ATen/native/CPUBlas.h>
 

@@ -1,4 +1,4 @@
-#include "models/ops/product.h"
+#include "models/ops/products/product.h"
 
 #include <algorithm>
 #include <chrono>
@@ -6,7 +6,7 @@
 
 #include "models/kernels/transpose.h"
 #include "models/observed_cost.h"
-#include "models/ops/block_product.h"
+#include "models/ops/products/block_product.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/error.h"
 

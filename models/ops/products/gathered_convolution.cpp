@@ -1,4 +1,4 @@
-#include "models/ops/gathered_convolution.h"
+#include "models/ops/products/gathered_convolution.h"
 
 #include "models/ops/fused_ops.h"
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "models/observed_cost.h"
-#include "models/ops/block_product.h"
-#include "models/ops/product.h"
+#include "models/ops/products/block_product.h"
+#include "models/ops/products/product.h"
 #include "models/torch_prelude.h"
 #include "trainer/base/error.h"
 
